@@ -1,0 +1,53 @@
+"""drand's own errors, and the exit codes that the command line turns them into.
+
+    0  success
+    1  the operation failed (the message says why; the hint, what to try)
+    2  the command was used wrongly (unknown flag, missing argument)
+    3  too early: the round asked for does not exist yet
+    4  verification failed: a beacon, a chain or a peer's answer is not what it claims
+    130  interrupted by the operator
+"""
+
+from collective.errors import CollectiveError, InvalidSignature, Malformed, OutOfTurn
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_TOO_EARLY = 3
+EXIT_INVALID = 4
+EXIT_INTERRUPTED = 130
+
+
+class DrandError(CollectiveError):
+    """Raised on purpose by drand where none of the family's branches says it better."""
+
+
+class UnknownScheme(Malformed):
+    """A scheme name that this version does not know."""
+
+    hint = "see `drand util list-schemes`"
+
+
+class InvalidBeacon(InvalidSignature):
+    """A beacon whose signature does not verify under its chain's key, or that does not follow its predecessor."""
+
+
+class InvalidGroup(Malformed):
+    """A group file or packet whose fields contradict each other."""
+
+
+class UnknownBeacon(OutOfTurn):
+    """A beacon id or chain hash that this daemon does not run."""
+
+    hint = "list what runs here with `drand util status --list-ids`"
+
+
+class BeaconNotFound(OutOfTurn):
+    """The round asked for is not stored (yet)."""
+
+
+def exit_code(error: CollectiveError) -> int:
+    """The exit code for an error that ends a command."""
+    if isinstance(error, InvalidSignature):
+        return EXIT_INVALID
+    return EXIT_FAILURE
