@@ -1,0 +1,121 @@
+"""The thin shell around a step machine: hands it events one at a time and carries out its effects in order.
+
+Everything happens in the thread of one asyncio loop. `step` runs the machine and performs its effects before it
+returns, so "one machine is stepped by one task" holds without a lock: an event that comes up while effects are being
+performed waits in a queue until they are done. `perform` must not block for long; what takes time (a call to a peer, a
+vault behind a link) is started there and comes back later as an event of its own.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from collective.clock import Clock
+from collective.errors import CollectiveError
+from collective.machine import Due, Machine, WakeAt
+
+EventT = TypeVar("EventT")
+EffectT = TypeVar("EffectT")
+
+MAX_NESTED = 10_000        # events raised by effects within one step; more means two machines feed each other
+LONGEST_NAP_S = 5.0        # alarms look at the wall clock at least this often, so that a stepped clock is noticed
+
+
+class Runner(Generic[EventT, EffectT]):
+    """Steps `machine`; `perform` carries out one effect; `refused` hears of posted events that the machine refused."""
+
+    def __init__(
+        self,
+        machine: Machine[EventT, EffectT],
+        *,
+        perform: Callable[[EffectT], None],
+        refused: Callable[[EventT, CollectiveError], None],
+        clock: Clock,
+    ) -> None:
+        self.machine = machine
+        self._perform = perform
+        self._refused = refused
+        self._clock = clock
+        self._waiting: deque[EventT] = deque()
+        self._stepping = False
+
+    def step(self, event: EventT) -> None:
+        """Hand over `event`, perform what follows, then whatever was posted meanwhile.
+
+        Raises the machine's own refusal of `event`, and whatever `perform` raises (then the rest of that event's
+        effects were not carried out: a record that is not on disk must hold back what depends on it).
+        """
+        if self._stepping:
+            raise RuntimeError("step() called while effects are performed; use post()")
+        self._stepping = True
+        try:
+            self._carry_out(event)
+            self._drain()
+        finally:
+            self._stepping = False
+            self._waiting.clear()
+
+    def post(self, event: EventT) -> None:
+        """Hand over `event` now, or after the current effects; a refusal goes to `refused`."""
+        if self._stepping:
+            self._waiting.append(event)
+            return
+        try:
+            self.step(event)
+        except CollectiveError as error:
+            self._refused(event, error)
+
+    def _carry_out(self, event: EventT) -> None:
+        for effect in self.machine.handle(event, self._clock.now()):
+            self._perform(effect)
+
+    def _drain(self) -> None:
+        for _ in range(MAX_NESTED):
+            if not self._waiting:
+                return
+            event = self._waiting.popleft()
+            try:
+                effects = self.machine.handle(event, self._clock.now())
+            except CollectiveError as error:
+                self._refused(event, error)
+                continue
+            for effect in effects:
+                self._perform(effect)
+        raise RuntimeError(f"more than {MAX_NESTED} events within one step")
+
+
+class Alarms:
+    """Named alarms on the wall clock, rung through the asyncio loop: at or after the time asked for, never before."""
+
+    def __init__(self, clock: Clock, ring: Callable[[Due], None]) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._handles: dict[str, asyncio.TimerHandle] = {}
+
+    def set(self, wake: WakeAt) -> None:
+        """Set, or move, the alarm of this name."""
+        self.cancel(wake.alarm)
+        self._schedule(wake)
+
+    def cancel(self, alarm: str) -> None:
+        """Forget the alarm of this name; no harm when there is none."""
+        handle = self._handles.pop(alarm, None)
+        if handle is not None:
+            handle.cancel()
+
+    def cancel_all(self) -> None:
+        """Forget every alarm."""
+        for alarm in list(self._handles):
+            self.cancel(alarm)
+
+    def _schedule(self, wake: WakeAt) -> None:
+        nap_s = min(max(0.0, wake.unix_s - self._clock.now()), LONGEST_NAP_S)
+        self._handles[wake.alarm] = asyncio.get_running_loop().call_later(nap_s, self._look, wake)
+
+    def _look(self, wake: WakeAt) -> None:
+        if self._clock.now() < wake.unix_s:
+            self._schedule(wake)
+            return
+        del self._handles[wake.alarm]
+        self._ring(Due(wake.alarm))
