@@ -1,0 +1,1 @@
+"""Messages sealed to a public key."""
