@@ -44,7 +44,8 @@ def bls12381(backend: str | None = None) -> PairingSuite:
     """
     name = backend or os.environ.get(BACKEND_VARIABLE) or next(iter(available_backends()), "arkworks")
     if name not in _MODULE_OF:
-        raise BadSetting(f"unknown BLS12-381 backend {name!r}", hint=f"{BACKEND_VARIABLE} is one of {', '.join(_MODULE_OF)}")
+        known = ", ".join(_MODULE_OF)
+        raise BadSetting(f"unknown BLS12-381 backend {name!r}", hint=f"{BACKEND_VARIABLE} is one of {known}")
     if name not in available_backends():
         raise BadSetting(f"the BLS12-381 backend {name!r} is not installed", hint=f"install {_MODULE_OF[name]}")
     return _tested(name)

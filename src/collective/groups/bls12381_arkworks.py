@@ -6,7 +6,7 @@ multiplication takes variable time.
 """
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
@@ -27,12 +27,12 @@ class ArkworksGroup(Generic[_Element]):
 
     order: int = ORDER
 
-    def __init__(self, name: str, element: type[_Element], point_bytes: int) -> None:
+    def __init__(self, name: str, element: Any, point_bytes: int) -> None:
         self.name: str = name
         self.point_bytes: int = point_bytes
         self._element = element
-        self._generator = element()
-        self._identity = element.identity()
+        self._generator: _Element = element()
+        self._identity: _Element = element.identity()
 
     def __repr__(self) -> str:
         return f"<{self.name} by arkworks>"

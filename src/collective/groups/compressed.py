@@ -14,7 +14,8 @@ def encodes_identity(data: bytes, length: int, *, allow_identity: bool, group: s
     """Whether `data` is the identity; the backend decodes it only when this answers False.
 
     raises  MalformedPoint when `data` is not bytes, not `length` long, not flagged as compressed, an identity that is
-            not allowed, or an identity with any other bit set (py-arkworks-bls12381 0.5 takes the latter for the identity).
+            not allowed, or an identity with any other bit set (py-arkworks-bls12381 0.5 takes the latter for the
+            identity).
     """
     if type(data) is not bytes:
         raise MalformedPoint(f"{group}: an encoded point is bytes, got {type(data).__name__}")

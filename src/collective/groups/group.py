@@ -18,9 +18,9 @@ class PrimeGroup(Protocol):
     in the subgroup of prime order, and not the identity unless the caller says that it may be.
     """
 
-    name: str                 # "BLS12-381 G1"
-    order: int                # the prime
-    point_bytes: int          # length of an encoded point
+    name: str  # "BLS12-381 G1"
+    order: int  # the prime
+    point_bytes: int  # length of an encoded point
 
     def generator(self) -> Point:
         """The fixed generator."""
@@ -74,7 +74,7 @@ class HashableGroup(PrimeGroup, Protocol):
 class PairingSuite(Protocol):
     """Two groups of one prime order with a pairing e: G1 x G2 -> GT."""
 
-    name: str                 # "BLS12-381 (blst)"
+    name: str  # "BLS12-381 (blst)"
     g1: HashableGroup
     g2: HashableGroup
 

@@ -37,7 +37,7 @@ def sum_of_products(
     multiply                  one full scalar multiplication, used when the sum has few terms
     multiplication_additions  what one `multiply` costs, in additions
     raises                    ValueError on unequal lengths
-    Source: Pippenger's bucket method with signed digits (Bernstein, Doumen, Lange, Oosterwijk, INDOCRYPT 2012, section 4).
+    Source: Pippenger's bucket method with signed digits (Bernstein, Doumen, Lange, Oosterwijk, INDOCRYPT 2012).
     """
     if len(points) != len(scalars):
         raise ValueError(f"{len(points)} points but {len(scalars)} scalars")
@@ -63,8 +63,8 @@ def _best_width(terms: int, bits: int) -> tuple[int, int]:
 def _by_buckets(points: Sequence[E], scalars: Sequence[int], identity: E, bits: int, width: int) -> E:
     """Horner's rule over digits of `width` bits, most significant first.
 
-    Adding the constant whose digits are all `half` turns signed digits into plain ones: the digit d of `scalar + offset`
-    stands for d - half, which lies in [-half, half). The top digit is left unsigned, so no carry leaves it.
+    Adding the constant whose digits are all `half` turns signed digits into plain ones: the digit d of
+    `scalar + offset` stands for d - half, in [-half, half). The top digit stays unsigned, so no carry leaves it.
     """
     half = 1 << (width - 1)
     mask = (1 << width) - 1

@@ -1,7 +1,7 @@
-"""A bilinear group with no security at all, for simulation: every equation of the real one holds, at a thousandth of the cost.
+"""A bilinear group with no security at all, for simulation: the real one's equations at a thousandth of the cost.
 
-A point of either group is its own discrete logarithm times a fixed constant, an integer modulo q = 2**61 - 1; the pairing
-is multiplication modulo q. G1 encodes in 8 bytes and G2 in 16, so that code which mixes them up fails here as well.
+A point of either group is its own discrete logarithm times a fixed constant, an integer modulo q = 2**61 - 1; the
+pairing is multiplication modulo q. G1 encodes in 8 bytes and G2 in 16, so that code which mixes them up fails here too.
 """
 
 import hashlib
@@ -60,9 +60,9 @@ class ToyGroup:
         """True when both are the same element."""
         return a == b
 
-    def is_identity(self, a: Point) -> bool:
+    def is_identity(self, a: Any) -> bool:
         """True for zero."""
-        return a == 0
+        return bool(a == 0)
 
     def encode(self, a: Any) -> bytes:
         """Big-endian, 8 bytes in G1 and 16 in G2."""

@@ -16,7 +16,7 @@ def abscissa(index: int, order: int) -> int:
 def coefficients_at_zero(indices: Iterable[int], order: int) -> dict[int, int]:
     """lambda_i = product over j != i of x_j / (x_j - x_i), so that f(0) = sum lambda_i f(x_i).
 
-    returns  index -> lambda_i modulo `order`, sorted by index; exact when the degree of f is below the number of indices
+    returns  index -> lambda_i modulo `order`, sorted by index; exact when f has a degree below the number of indices
     raises   BadSetting on no index, a repeated or an impossible one
     Source: Shamir, "How to share a secret", CACM 22 (1979).
     """

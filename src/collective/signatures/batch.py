@@ -59,9 +59,9 @@ def verify_partials(
     if len(public_shares) != len(signatures):
         raise ValueError(f"{len(public_shares)} public shares but {len(signatures)} signatures")
     points, bad = _decode(scheme, signatures)
-    usable = [(position, point) for position, point in points if not scheme.key_group.is_identity(public_shares[position])]
-    bad += sorted({position for position, _ in points} - {position for position, _ in usable})
-    keys = [public_shares[position] for position, _ in usable]
+    usable = [(at, point) for at, point in points if not scheme.key_group.is_identity(public_shares[at])]
+    bad += sorted({at for at, _ in points} - {at for at, _ in usable})
+    keys = [public_shares[at] for at, _ in usable]
     exponents = _exponents(len(usable), entropy)
     terms = _Terms(scheme.key_group, keys, scheme.signature_group, [point for _, point in usable], exponents)
     wrong = terms.bisect(lambda left, right: scheme.holds(hashed, left, right))
