@@ -1,0 +1,134 @@
+"""The tree of commands. Names, one-line helps and where each command lives; nothing is imported before it is needed."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from collective.errors import CollectiveError
+from drand.cli.main import VERSION_LINE
+from drand.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code
+
+# name -> (module:attribute, one line of help)
+Table = dict[str, tuple[str, str]]
+
+COMMANDS: Table = {
+    "generate-keypair": ("drand.cli.keys:generate_keypair", "Make this node's long-term key pair for one beacon."),
+    "start": ("drand.cli.start:start", "Run the daemon in the foreground."),
+    "stop": ("drand.cli.lifecycle:stop", "Stop the daemon, or one beacon of it."),
+    "load": ("drand.cli.lifecycle:load", "Load a beacon's keys into the running daemon."),
+    "share": ("drand.cli.share:share", "Hold a distributed key generation, as its leader or as a participant."),
+    "show": ("drand.cli.show:", "Show what the local node holds."),
+    "get": ("drand.cli.get:", "Fetch from remote nodes, and verify."),
+    "util": ("drand.cli.util:", "Check, inspect and reset."),
+    "verify": ("drand.cli.verify:verify", "Verify beacons against a chain, offline."),
+    "demo": ("drand.cli.demo:demo", "Run a whole network on this machine."),
+}
+
+SHOW: Table = {
+    "group": ("drand.cli.show:group", "The group file."),
+    "chain-info": ("drand.cli.show:chain_info", "What clients verify the chain with."),
+    "public": ("drand.cli.show:public", "This node's long-term public key."),
+    "private": ("drand.cli.show:private", "This node's long-term private key (read from its file)."),
+    "share": ("drand.cli.show:share", "This node's share of the group's key (read from its file)."),
+}
+
+GET: Table = {
+    "public": ("drand.cli.get:public", "A round from the nodes of a group file."),
+    "chain-info": ("drand.cli.get:chain_info", "The chain info of a node."),
+}
+
+UTIL: Table = {
+    "check": ("drand.cli.util:check", "Do these nodes answer with the identity they should have?"),
+    "ping": ("drand.cli.util:ping", "Is the local daemon alive?"),
+    "list-schemes": ("drand.cli.util:list_schemes", "The signature schemes that this version knows."),
+    "status": ("drand.cli.util:status", "The state of the local daemon's beacons."),
+    "remote-status": ("drand.cli.util:remote_status", "The state of a beacon on other nodes."),
+    "self-sign": ("drand.cli.keys:self_sign", "Sign the public identity with its own key."),
+    "reset": ("drand.cli.reset:reset", "Forget share, group and beacons of one beacon id; keys are kept."),
+    "del-beacon": ("drand.cli.reset:del_beacon", "Delete a round and all later ones from the stopped daemon's store."),
+}
+
+SUBGROUPS: dict[str, tuple[Table, str]] = {"show": (SHOW, ""), "get": (GET, ""), "util": (UTIL, "")}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; help texts come from the table."""
+
+    def __init__(self, name: str, table: Table, help_text: str) -> None:
+        super().__init__(name=name, help=help_text)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in self.table:
+            return None
+        target, help_text = self.table[cmd_name]
+        if cmd_name in SUBGROUPS and self.name != cmd_name:
+            return LazyGroup(cmd_name, SUBGROUPS[cmd_name][0], help_text)
+        module, attribute = target.split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in self.table.items()])
+
+
+ROOT = LazyGroup("drand", COMMANDS, "A node of a drand network: publicly verifiable randomness by threshold signatures.")
+
+
+ROOT.params.append(
+    click.Option(
+        ["--version", "-v"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=lambda ctx, parameter, value: _show_version(ctx, value),
+        help="Show the version and exit.",
+    )
+)
+
+
+def _show_version(ctx: click.Context, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(VERSION_LINE)
+        ctx.exit()
+
+
+def say_error(error: BaseException, hint: str = "") -> None:
+    """One line on stderr that says what went wrong, and one that says what to try."""
+    click.echo(f"error: {error}", err=True)
+    if hint:
+        click.echo(f"hint:  {hint}", err=True)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code (see drand.errors)."""
+    try:
+        result = ROOT.main(args=arguments, prog_name="drand", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except click.UsageError as error:
+        help_path = error.ctx.command_path if error.ctx else "drand"
+        say_error(click.ClickException(error.format_message()), f"see `{help_path} --help`")
+        return EXIT_USAGE
+    except click.ClickException as error:
+        say_error(click.ClickException(error.format_message()))
+        return EXIT_FAILURE
+    except CollectiveError as error:
+        say_error(error, error.advice)
+        return exit_code(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE

@@ -1,0 +1,58 @@
+"""Verifies batches of synced beacons without holding up the loop: small ones at once, large ones in a worker process.
+
+The pairing library keeps the interpreter's lock, so threads would stall every round for as long as a batch takes;
+processes do not. Beacons and keys cross as bytes.
+"""
+
+import asyncio
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+
+from collective.entropy import SystemEntropy
+from drand.model.chain import Beacon, Round
+from drand.model.group import Group
+from drand.model.schemes import scheme_named
+from drand.model.verification import ChainVerifier
+
+INLINE_AT_MOST = 8          # about 3 ms; more goes to a worker
+WORKERS = 1                 # a node shares its machine; one worker already verifies thousands of beacons a second
+
+
+@lru_cache(maxsize=16)
+def _verifier(scheme_name: str, public_key: bytes) -> ChainVerifier:
+    return ChainVerifier(scheme_named(scheme_name), public_key)
+
+
+def _bad_rounds(scheme_name: str, public_key: bytes, beacons: Sequence[tuple[int, bytes, bytes]]) -> list[int]:
+    rows = [Beacon(Round(round_), signature, previous) for round_, signature, previous in beacons]
+    return sorted(_verifier(scheme_name, public_key).bad_rounds(rows, SystemEntropy()))
+
+
+class BeaconChecker:
+    """Owns the worker process; start it lazily, close it with the daemon."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def bad_rounds(self, group: Group, beacons: tuple[Beacon, ...]) -> frozenset[Round]:
+        """The rounds of `beacons` that the group's key did not sign."""
+        rows = [(beacon.round, beacon.signature, beacon.previous_signature) for beacon in beacons]
+        arguments = (group.scheme.name, group.public_key[0], rows)
+        if len(rows) <= INLINE_AT_MOST:
+            bad = _bad_rounds(*arguments)
+        else:
+            bad = await asyncio.get_running_loop().run_in_executor(self._workers(), _bad_rounds, *arguments)
+        return frozenset(Round(round_) for round_ in bad)
+
+    def _workers(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn"))
+        return self._pool
+
+    def close(self) -> None:
+        """End the worker; batches under way are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
