@@ -1,0 +1,85 @@
+"""Where a daemon keeps what: one folder per beacon id, laid out as Go lays it out.
+
+    <folder>/multibeacon/<beacon id>/key     drand_id.private, drand_id.public       (the vault's)
+                                    /groups  drand_group.toml, dist_key.private
+                                    /db      drand.sqlite
+Source: drand v1.5.11, key/store.go and core/config.go.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from collective.errors import BadSetting
+
+MULTIBEACON = "multibeacon"
+FOLDER_MODE = 0o740
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def checked_beacon_id(beacon_id: str) -> str:
+    """The id, "default" for the empty one; raises BadSetting where it would not do as a folder name."""
+    name = beacon_id or "default"
+    if not _ID.fullmatch(name):
+        raise BadSetting(f"{beacon_id!r} cannot be a beacon id", hint="use letters, digits, '-', '_' and '.', 64 at most")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconFolder:
+    """The files of one beacon id."""
+
+    base: Path                         # the daemon's folder
+    beacon_id: str
+
+    @property
+    def root(self) -> Path:
+        """multibeacon/<id>."""
+        return self.base / MULTIBEACON / self.beacon_id
+
+    @property
+    def keys(self) -> Path:
+        """key/: the vault's."""
+        return self.root / "key"
+
+    @property
+    def groups(self) -> Path:
+        """groups/."""
+        return self.root / "groups"
+
+    @property
+    def group_file(self) -> Path:
+        """The group as Go reads and writes it."""
+        return self.groups / "drand_group.toml"
+
+    @property
+    def share_file(self) -> Path:
+        """The share as Go reads and writes it: written and read by the vault."""
+        return self.groups / "dist_key.private"
+
+    @property
+    def store(self) -> Path:
+        """Beacons, epoch and journal."""
+        return self.root / "db" / "drand.sqlite"
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether a key pair was generated here."""
+        return (self.keys / "drand_id.private").exists()
+
+    def make(self) -> None:
+        """Create what is missing, readable by the owner (and listable by the group, as Go has it)."""
+        for folder in (self.base / MULTIBEACON, self.root, self.keys, self.groups, self.root / "db"):
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                os.chmod(folder, FOLDER_MODE)
+
+
+def beacon_ids(base: Path) -> list[str]:
+    """The ids that have a key pair below `base`, in alphabetical order."""
+    multibeacon = base / MULTIBEACON
+    if not multibeacon.is_dir():
+        return []
+    names = sorted(entry.name for entry in multibeacon.iterdir() if entry.is_dir() and _ID.fullmatch(entry.name))
+    return [name for name in names if BeaconFolder(base, name).has_keys]
