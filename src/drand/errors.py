@@ -36,6 +36,12 @@ class InvalidGroup(Malformed):
     """A group file or packet whose fields contradict each other."""
 
 
+class InvalidChainInfo(Malformed):
+    """Chain information whose fields do not have the chain hash that it claims."""
+
+    hint = "take the chain information from a source you trust, and compare its chain hash with the published one"
+
+
 class UnknownBeacon(OutOfTurn):
     """A beacon id or chain hash that this daemon does not run."""
 
@@ -48,6 +54,6 @@ class BeaconNotFound(OutOfTurn):
 
 def exit_code(error: CollectiveError) -> int:
     """The exit code for an error that ends a command."""
-    if isinstance(error, InvalidSignature):
+    if isinstance(error, InvalidSignature | InvalidChainInfo):
         return EXIT_INVALID
     return EXIT_FAILURE
