@@ -75,7 +75,7 @@ class Pairing:
         return self._step(t, x, slope)
 
     def _chord(self, t: AffineG2, q: AffineG2) -> tuple[Line, AffineG2]:
-        """The line through t and q, and t + q. Never q = t or q = -t: in the loop t is a multiple of Q by 2 to r - 2."""
+        """The line through t and q, and t + q. Neither q = t nor q = -t: in the loop t is m * Q with 1 < m < r - 1."""
         fp2 = self.fp2
         slope = fp2.multiply(subtract(q[1], t[1]), fp2.inverse(subtract(q[0], t[0])))
         return self._step(t, q[0], slope)
@@ -93,6 +93,8 @@ class Pairing:
     def miller(self, pairs: Sequence[tuple[AffineG1, list[Line]]]) -> Fp12:
         """The product of the Miller functions of all pairs (P, lines(Q)), with the squarings shared."""
         fp12 = self.fp12
+        if not pairs:
+            return fp12.one
         prepared = [self._prepare(point) for point, _ in pairs]
         columns = zip(*(table for _, table in pairs), strict=True)
         value: Fp12 | None = None

@@ -62,7 +62,7 @@ class BNSuite:
             first, second = self._group1.unwrap(p1), self._group2.unwrap(p2)
             if not self.g1.is_identity(p1) and not self.g2.is_identity(p2):
                 loop.append((first, self._table(second)))
-        return self.pairing.final_exponentiation(self.pairing.miller(loop)) if loop else self.fp12.one
+        return self.pairing.final_exponentiation(self.pairing.miller(loop))
 
     def _table(self, q: AffineG2) -> list[Line]:
         """The lines of q, from the cache of recently used ones."""
