@@ -4,7 +4,7 @@ Works on any value with `+` and unary `-`; the caller says what a full scalar mu
 whether buckets or plain multiplications win is decided from that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, Self, TypeVar
 
 
@@ -54,32 +54,53 @@ def sum_of_products(
 
 
 def _best_width(terms: int, bits: int) -> tuple[int, int]:
-    """The digit width with the fewest additions, and how many these are."""
-    costs = {width: (bits // width + 1) * (terms + (1 << (width - 1))) + bits for width in range(2, 15)}
-    best = min(costs, key=costs.__getitem__)
-    return best, costs[best]
+    """The digit width with the fewest additions, and how many these are (see `_by_buckets`)."""
+
+    def additions(width: int) -> int:
+        signed_windows, top_bits = _windows(bits, width)
+        return signed_windows * (terms + (1 << (width - 1)) + width) + terms + (1 << top_bits)
+
+    best = min(range(2, 15), key=additions)
+    return best, additions(best)
+
+
+def _windows(bits: int, width: int) -> tuple[int, int]:
+    """How many signed digits of `width` bits there are below the top one, and how many bits the top one has."""
+    signed_windows = max(bits - 1, 0) // width
+    return signed_windows, bits - signed_windows * width
 
 
 def _by_buckets(points: Sequence[E], scalars: Sequence[int], identity: E, bits: int, width: int) -> E:
     """Horner's rule over digits of `width` bits, most significant first.
 
     Adding the constant whose digits are all `half` turns signed digits into plain ones: the digit d of
-    `scalar + offset` stands for d - half, in [-half, half). The top digit stays unsigned, so no carry leaves it.
+    `scalar + offset` stands for d - half, in [-half, half). The top digit stays unsigned and takes the carry.
     """
     half = 1 << (width - 1)
-    mask = (1 << width) - 1
-    signed_windows = bits // width
+    signed_windows, top_bits = _windows(bits, width)
     offset = sum(half << (width * window) for window in range(signed_windows))
     shifted = [scalar + offset for scalar in scalars]
     top = signed_windows * width
-    total = _weighted_sum(points, [value >> top for value in shifted], identity, middle=0, size=mask + 2)
-    for window in range(signed_windows - 1, -1, -1):
+    total = _weighted_sum(points, [value >> top for value in shifted], identity, middle=0, size=(1 << top_bits) + 1)
+    for digits in _signed_digits(shifted, width, signed_windows):
         for _ in range(width):
             total = total + total
-        shift = window * width
-        digits = [(value >> shift) & mask for value in shifted]
-        total = total + _weighted_sum(points, digits, identity, middle=half, size=mask + 1)
+        total = total + _weighted_sum(points, digits, identity, middle=half, size=2 * half)
     return total
+
+
+def _signed_digits(shifted: Sequence[int], width: int, windows: int) -> Iterator[Sequence[int]]:
+    """For each window, most significant first, the digit of every value; as bytes when these are the digits."""
+    if width == 8:
+        low = (1 << (8 * windows)) - 1
+        joined = b"".join([(value & low).to_bytes(windows, "big") for value in shifted])
+        for window in range(windows):
+            yield joined[window::windows]
+        return
+    mask = (1 << width) - 1
+    for window in range(windows - 1, -1, -1):
+        shift = window * width
+        yield [(value >> shift) & mask for value in shifted]
 
 
 def _weighted_sum(points: Sequence[E], digits: Sequence[int], identity: E, *, middle: int, size: int) -> E:

@@ -19,7 +19,7 @@ from collective.errors import BadSetting, MalformedPoint
 from collective.groups.group import Point, PrimeGroup
 from collective.signatures.bls import BlsScheme
 
-GOOD_BATCH = 1000  # ten times more gains a few percent and blocks its worker ten times longer
+GOOD_BATCH = 2000  # four times more gains two percent and keeps its worker busy four times longer
 MAX_BATCH = 8192
 EXPONENT_BYTES = 16
 

@@ -1,0 +1,7 @@
+"""Settings all tests share."""
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine must not fail a test, so no example has a deadline.
+settings.register_profile("pydrand", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pydrand")
