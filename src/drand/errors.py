@@ -42,6 +42,10 @@ class InvalidChainInfo(Malformed):
     hint = "take the chain information from a source you trust, and compare its chain hash with the published one"
 
 
+class InvalidRandomness(Malformed):
+    """A beacon that came with a random value which is not the SHA-256 of its signature."""
+
+
 class UnknownBeacon(OutOfTurn):
     """A beacon id or chain hash that this daemon does not run."""
 
@@ -54,6 +58,6 @@ class BeaconNotFound(OutOfTurn):
 
 def exit_code(error: CollectiveError) -> int:
     """The exit code for an error that ends a command."""
-    if isinstance(error, InvalidSignature | InvalidChainInfo):
+    if isinstance(error, InvalidSignature | InvalidChainInfo | InvalidRandomness):
         return EXIT_INVALID
     return EXIT_FAILURE

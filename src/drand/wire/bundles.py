@@ -40,9 +40,10 @@ def encode_bundle(bundle: Bundle) -> dkg_pb2.Packet:
             assert_never(bundle)
 
 
-def decode_bundle(message: dkg_pb2.Packet | bytes, scheme: Scheme) -> Bundle:
+def decode_bundle(message: dkg_pb2.Packet | bytes, scheme: Scheme | None) -> Bundle:
     """The bundle in `message`; its signature is not checked.
 
+    scheme  whose key group commits and shares belong to; None, for bundles out of our own journal, checks neither
     raises  Malformed unless it is one of the three, with a 32-byte session id, at most MAX_GROUP_SIZE entries, commits
             that are points of the key group (its identity is let through, as in v1.5.11) and shares below its order
     Source: drand v1.5.11, core/convert.go, protoToDKGPacket; the bounds are ours.
@@ -105,7 +106,9 @@ def _session(session_id: bytes, signature: bytes) -> bytes:
     return exactly(session_id, HASH_BYTES, "session id")
 
 
-def _commit(data: bytes, scheme: Scheme) -> bytes:
+def _commit(data: bytes, scheme: Scheme | None) -> bytes:
+    if scheme is None:
+        return data
     try:
         scheme.key_group.decode(data, allow_identity=True)
     except Malformed as error:
@@ -113,7 +116,7 @@ def _commit(data: bytes, scheme: Scheme) -> bytes:
     return data
 
 
-def _decode_deals(message: dkg_pb2.DealBundle, scheme: Scheme) -> DealBundle:
+def _decode_deals(message: dkg_pb2.DealBundle, scheme: Scheme | None) -> DealBundle:
     at_most(message.commits, MAX_GROUP_SIZE, "commits of a deal bundle")
     at_most(message.deals, MAX_GROUP_SIZE, "deals of a bundle")
     return DealBundle(
@@ -135,14 +138,14 @@ def _decode_responses(message: dkg_pb2.ResponseBundle) -> ResponseBundle:
     )
 
 
-def _share(data: bytes, scheme: Scheme) -> bytes:
+def _share(data: bytes, scheme: Scheme | None) -> bytes:
     exactly(data, SCALAR_BYTES, "a justified share")
-    if int.from_bytes(data, "big") >= scheme.key_group.order:
+    if scheme is not None and int.from_bytes(data, "big") >= scheme.key_group.order:
         raise Malformed("a justified share is not below the group order")
     return data
 
 
-def _decode_justifications(message: dkg_pb2.JustificationBundle, scheme: Scheme) -> JustificationBundle:
+def _decode_justifications(message: dkg_pb2.JustificationBundle, scheme: Scheme | None) -> JustificationBundle:
     at_most(message.justifications, MAX_GROUP_SIZE, "justifications of a bundle")
     return JustificationBundle(
         dealer_index=Index(message.dealer_index),

@@ -1,6 +1,7 @@
 """The other packets between nodes <-> protobuf: setup, partial signatures, sync, and random values for clients."""
 
 from collective.errors import Malformed
+from drand.errors import InvalidRandomness
 from drand.model.chain import Beacon, Round, canonical_beacon_id
 from drand.model.group import Identity
 from drand.model.packets import (
@@ -131,9 +132,9 @@ def encode_public_rand(beacon: Beacon, metadata: Metadata | None) -> public_pb2.
 
 
 def decode_public_rand(message: public_pb2.PublicRandResponse | bytes) -> Beacon:
-    """The beacon in `message`, not verified. Raises Malformed, also when the randomness is not the signature's hash."""
+    """The beacon in `message`, not verified. Raises Malformed; InvalidRandomness when it is not the signature's."""
     message = parsed(public_pb2.PublicRandResponse, message)
     beacon = _beacon(message.round, message.signature, message.previous_signature)
     if message.randomness and message.randomness != beacon.randomness:
-        raise Malformed(f"round {beacon.round}: the randomness is not the SHA-256 of the signature")
+        raise InvalidRandomness(f"round {beacon.round}: the randomness is not the SHA-256 of the signature")
     return beacon

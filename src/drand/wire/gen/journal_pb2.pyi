@@ -53,11 +53,8 @@ class Entry(_message.Message):
     BUNDLE_KEPT_FIELD_NUMBER: _builtins.int
     PHASE_ENTERED_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
-    SCHEMEID_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """1"""
-    schemeID: _builtins.str
-    """of the points inside"""
     @_builtins.property
     def ceremony_started(self) -> Global___CeremonyStarted: ...
     @_builtins.property
@@ -74,11 +71,10 @@ class Entry(_message.Message):
         bundle_kept: _dkg_pb2.Packet | None = ...,
         phase_entered: Global___PhaseEntered | None = ...,
         epoch: Global___Epoch | None = ...,
-        schemeID: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle_kept", b"bundle_kept", "ceremony_started", b"ceremony_started", "epoch", b"epoch", "phase_entered", b"phase_entered", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_kept", b"bundle_kept", "ceremony_started", b"ceremony_started", "epoch", b"epoch", "phase_entered", b"phase_entered", "record", b"record", "schemeID", b"schemeID", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_kept", b"bundle_kept", "ceremony_started", b"ceremony_started", "epoch", b"epoch", "phase_entered", b"phase_entered", "record", b"record", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_record: _TypeAlias = _typing.Literal["ceremony_started", "bundle_kept", "phase_entered", "epoch"]  # noqa: Y015
     _WhichOneofArgType_record: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
