@@ -1,0 +1,204 @@
+"""What the peer port and the control socket share: exact method tables, limits, and errors as gRPC statuses.
+
+Deny by default: a port answers the methods of its tables and nothing else. Messages are decoded here and not by
+gRPC, so that bytes that do not decode are answered as what they are.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from collective.errors import CollectiveError
+from drand.model.packets import Metadata
+from drand.net.addresses import caller, socket_ip
+from drand.net.errors import IncompatibleVersion, TooBusy
+from drand.net.routing import require_compatible
+from drand.wire.metadata import HasMetadata, metadata_of
+from drand.wire.protobuf import MAX_MESSAGE_BYTES, parsed
+
+MAX_CONCURRENT_STREAMS = 256  # calls at once on one connection
+MAX_CONCURRENT_RPCS = 2048  # calls at once on one port; more are answered RESOURCE_EXHAUSTED
+MAX_HEADER_BYTES = 16 * 1024
+MAX_ERROR_TEXT = 1024  # it travels as a header
+KEEPALIVE_MS = 60_000  # a caller that vanished without a word is noticed after these two
+KEEPALIVE_TIMEOUT_MS = 20_000
+MAX_IDLE_MS = 10 * 60_000  # a connection without calls is closed; peers reconnect by themselves
+WRITE_PATIENCE_S = 60.0  # a stream whose reader takes nothing for so long is ended
+
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.so_reuseport", 0),  # on by default: a second daemon would take half of the calls, silently
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_HEADER_BYTES),
+    ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.max_connection_idle_ms", MAX_IDLE_MS),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+RequestT = TypeVar("RequestT", bound=Message)
+Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+RawHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: `sender` as log lines name it (a proxy's word may be in it), `ip` as the kernel saw it."""
+
+    sender: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Generic[RequestT]):
+    """A method with one answer. `answer` gets the decoded request and returns the encoded response."""
+
+    name: str
+    request: type[RequestT]
+    answer: Callable[[RequestT, Metadata, Caller], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Generic[RequestT]):
+    """A method with a stream of answers, in batches of encoded responses."""
+
+    name: str
+    request: type[RequestT]
+    answers: Callable[[RequestT, Metadata, Caller], AsyncIterator[Iterable[bytes]]]
+
+
+Method: TypeAlias = Unary[Any] | Stream[Any]
+
+
+def service(name: str, methods: Iterable[Method], *, version_check: bool) -> grpc.GenericRpcHandler:
+    """The handler of one service, answering exactly `methods`."""
+    table = {method.name: _handler(f"{name}/{method.name}", method, version_check) for method in methods}
+    return grpc.method_handlers_generic_handler(name, table)
+
+
+def _handler(path: str, method: Method, version_check: bool) -> RawHandler:
+    match method:
+        case Unary():
+            return grpc.unary_unary_rpc_method_handler(_unary(path, method, version_check))
+        case Stream():
+            return grpc.unary_stream_rpc_method_handler(_stream(path, method))
+
+
+def _unary(path: str, method: Unary[RequestT], version_check: bool) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    async def serve(raw: bytes, context: Context) -> bytes:
+        try:
+            request = parsed(method.request, raw)
+            metadata = carried(request)
+            if version_check:
+                require_compatible(metadata)
+            return await method.answer(request, metadata, who_calls(context))
+        except Exception as error:  # noqa: BLE001  # a stranger's call never ends the server; _status logs what is ours
+            code, text = _status(path, error)
+        return await context.abort(code, text)
+
+    return serve
+
+
+def _stream(path: str, method: Stream[RequestT]) -> Callable[[bytes, Context], Awaitable[None]]:
+    async def serve(raw: bytes, context: Context) -> None:
+        try:
+            request = parsed(method.request, raw)
+            batches = method.answers(request, carried(request), who_calls(context))
+            await _write_all(batches, context)
+            return
+        except Exception as error:  # noqa: BLE001  # as above
+            code, text = _status(path, error)
+        await context.abort(code, text)
+
+    return serve
+
+
+async def _write_all(batches: AsyncIterator[Iterable[bytes]], context: Context) -> None:
+    """Write batch after batch; the next one is fetched when the reader took this one, so memory stays bounded."""
+    try:
+        async for batch in batches:
+            async with asyncio.timeout(WRITE_PATIENCE_S) as patience:
+                for encoded in batch:
+                    await context.write(encoded)
+                    patience.reschedule(asyncio.get_running_loop().time() + WRITE_PATIENCE_S)
+    except TimeoutError as error:
+        raise TooBusy(f"the reader took nothing for {WRITE_PATIENCE_S:.0f} s") from error
+    finally:
+        close = getattr(batches, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def carried(request: Message) -> Metadata:
+    """The metadata of a request; an empty one where the message has no such field."""
+    if "metadata" not in request.DESCRIPTOR.fields_by_name:
+        return Metadata()
+    holder: HasMetadata = request  # type: ignore[assignment]  # just looked
+    return metadata_of(holder)
+
+
+def who_calls(context: Context) -> Caller:
+    """The caller of a running call."""
+    peer = context.peer()
+    headers = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return Caller(caller(peer, headers), socket_ip(peer))
+
+
+def _status(path: str, error: Exception) -> tuple[grpc.StatusCode, str]:
+    """Status and text for an error: ours are answered in their own words, others are logged and not shown."""
+    text = str(error)[:MAX_ERROR_TEXT]
+    match error:
+        case IncompatibleVersion():
+            return grpc.StatusCode.PERMISSION_DENIED, text
+        case TooBusy():
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, text
+        case CollectiveError():
+            return grpc.StatusCode.UNKNOWN, text  # as v1.5.11 answers every error
+        case _:
+            log.error("internal error while answering %s", path, exc_info=error)
+            return grpc.StatusCode.INTERNAL, "internal error"
+
+
+class StreamQuota:
+    """How many long streams may run at once: in total, and from one address."""
+
+    def __init__(self, *, total: int, per_ip: int) -> None:
+        self._total = total
+        self._per_ip = per_ip
+        self._running: dict[str, int] = {}
+
+    @property
+    def running(self) -> int:
+        """Streams running now."""
+        return sum(self._running.values())
+
+    def enter(self, ip: str) -> None:
+        """Count one in; raises TooBusy at the bound."""
+        if self.running >= self._total:
+            raise TooBusy(f"{self._total} streams run already")
+        if self._running.get(ip, 0) >= self._per_ip:
+            raise TooBusy(f"{self._per_ip} streams to your address run already")
+        self._running[ip] = self._running.get(ip, 0) + 1
+
+    def leave(self, ip: str) -> None:
+        """Count one out."""
+        left = self._running[ip] - 1
+        if left:
+            self._running[ip] = left
+        else:
+            del self._running[ip]
+
+
+def new_server(services: Iterable[grpc.GenericRpcHandler]) -> grpc.aio.Server:
+    """A server with our limits, answering exactly `services`."""
+    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
+    server.add_generic_rpc_handlers(tuple(services))
+    return server

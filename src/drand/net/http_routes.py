@@ -1,0 +1,273 @@
+"""The public HTTP API as plain functions: a request and a time in, an answer out, or "hold until round r".
+
+No socket, no loop, no clock: the daemon's server and a relay serve the same code, and tests read as a table.
+Source: drand v1.5.11, http/server.go; what is mended here: `max-age=` instead of `max-age:`, dates in real GMT,
+`/health` right from the start, a held round never answered with an empty cached 200, no pointers in error texts.
+"""
+
+import re
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Protocol
+
+from collective.errors import CollectiveError
+from drand.model.chain import MAX_ROUND, Beacon, ChainInfo, Round, Schedule
+from drand.model.packets import OUR_VERSION
+from drand.net.http_content import PLAIN_TEXT, Answer, Headers, Request, http_date, serve_content
+from drand.wire.http_json import beacon_json, chain_info_json, chains_json, health_json
+
+WEEK_S = 7 * 24 * 3600
+LONGEST_GO_DURATION_S = 9_223_372_036  # int64 nanoseconds: the most that v1.5.11 can say in max-age
+RENDERED_ROUNDS = 4096  # bodies kept ready per chain, about 0.6 kB each
+
+SERVER = f"drand/{OUR_VERSION} (pydrand)"
+_ORIGIN: Headers = (("Server", SERVER), ("Access-Control-Allow-Origin", "*"))
+_COMMON: Headers = (("Server", SERVER), ("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
+_IMMUTABLE = ("Cache-Control", f"public, max-age={WEEK_S}, immutable")
+_NOT_YET = ("Cache-Control", "must-revalidate, no-cache, max-age=0")
+_DECIMAL = re.compile(r"[0-9]+", re.ASCII)
+_HEX_BYTES = frozenset(b"0123456789abcdefABCDEF")
+
+NOT_FOUND = Answer(404, (("Server", SERVER), *PLAIN_TEXT), b"404 page not found\n")
+BAD_ROUND = Answer(400, _COMMON)
+BACKEND_FAILED = Answer(500, _COMMON)
+NOT_YET = Answer(404, (*_COMMON, _NOT_YET))
+
+
+class ChainBackend(Protocol):
+    """One chain as the HTTP API sees it. `last` and `get` answer at once, from memory or an embedded store."""
+
+    def info(self) -> ChainInfo:
+        """What clients verify with. Never changes while the chain is registered."""
+        ...
+
+    def last(self) -> Beacon | None:
+        """The beacon of the highest stored round (round 0 counts); None when nothing is stored."""
+        ...
+
+    def get(self, round_: Round) -> Beacon | None:
+        """One stored beacon; None when it is not stored."""
+        ...
+
+    async def wait(self, round_: Round) -> Beacon:
+        """The beacon of `round_` as soon as it is stored, at once if it is already; cancelled when nobody waits on."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class ServedChain:
+    """A registered chain, with its schedule and the bodies that were rendered lately."""
+
+    backend: ChainBackend
+    hash_hex: str
+    schedule: Schedule
+    info_body: bytes
+    rendered: dict[int, bytes] = field(default_factory=dict)
+
+    def body(self, beacon: Beacon) -> bytes:
+        """The JSON of a beacon; the cache is bounded by RENDERED_ROUNDS, oldest entry out first."""
+        body = self.rendered.get(beacon.round)
+        if body is None:
+            body = beacon_json(beacon)
+            self._keep(beacon.round, body)
+        return body
+
+    def stored_body(self, round_: Round) -> bytes | None:
+        """The JSON of a stored round, None when it is not stored."""
+        body = self.rendered.get(round_)
+        if body is None and (beacon := self.backend.get(round_)) is not None:
+            body = self.body(beacon)
+        return body
+
+    def _keep(self, round_: int, body: bytes) -> None:
+        if len(self.rendered) >= RENDERED_ROUNDS:
+            del self.rendered[next(iter(self.rendered))]
+        self.rendered[round_] = body
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Answer later: when `round` is stored, `released`; when `until_unix_s` passes without it, NOT_YET."""
+
+    chain: ServedChain
+    round: Round
+    until_unix_s: float
+
+    def released(self, request: Request, beacon: Beacon, now: float) -> Answer:
+        """The answer to the held request once its beacon is there."""
+        return _found(self.chain, request, self.round, self.chain.body(beacon), now)
+
+
+class _Refused(Exception):
+    """A path that cannot be served; carries the answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class HttpRoutes:
+    """The chains that are served, and the routes over them."""
+
+    def __init__(self) -> None:
+        self._chains: dict[str, ServedChain] = {}
+        self._default: ServedChain | None = None
+
+    def register(self, backend: ChainBackend, *, default: bool = False) -> None:
+        """Serve a chain under its hash, and without a hash when it is the default one. Replaces an earlier one."""
+        info = backend.info()
+        chain = ServedChain(backend, info.hash().hex(), info.schedule, chain_info_json(info))
+        self._chains[chain.hash_hex] = chain
+        if default:
+            self._default = chain
+
+    def remove(self, chain_hash: bytes) -> None:
+        """Stop serving a chain; nothing happens when it is not served."""
+        gone = self._chains.pop(chain_hash.hex(), None)
+        if gone is not None and gone is self._default:
+            self._default = None
+
+    def answer(self, request: Request, now: float) -> Answer | Hold:
+        """The answer at unix time `now`, or the round that the request waits for. Never raises for a bad request."""
+        match request.path.split("/")[1:]:
+            case ["public", "latest"]:
+                return self._on_chain(None, request, now, _latest)
+            case ["public", round_] if round_:
+                return self._public_round(None, round_, request, now)
+            case ["info"]:
+                return self._info(None, request, now)
+            case ["health"]:
+                return self._on_chain(None, request, now, _health)
+            case ["chains"]:
+                return self._list()
+            case [chain, "public", "latest"] if chain:
+                return self._on_chain(chain, request, now, _latest)
+            case [chain, "public", round_] if chain and round_:
+                return self._public_round(chain, round_, request, now)
+            case [chain, "info"] if chain:
+                return self._info(chain, request, now)
+            case [chain, "health"] if chain:
+                return self._on_chain(chain, request, now, _health)
+        return NOT_FOUND
+
+    def _chain(self, named: str | None) -> ServedChain:
+        if named is None:
+            if self._default is None:
+                raise _Refused(self._unknown("default"))
+            return self._default
+        chain = self._chains.get(named)
+        if chain is not None:  # the usual case: known, in lower case
+            return chain
+        chain_hash = _decoded_hash(named)
+        chain = self._chains.get(chain_hash)
+        if chain is None:
+            raise _Refused(self._unknown(chain_hash))
+        return chain
+
+    def _unknown(self, chain_hash: str) -> Answer:
+        known = " ".join(sorted(self._chains))
+        return _text(
+            404,
+            f"there is no BeaconHandler for beaconHash [{chain_hash}] in our beacons [map[{known}]]. "
+            "Is the chain hash correct?. Please check it",
+        )
+
+    def _on_chain(self, named: str | None, request: Request, now: float, serve: "_Serve") -> Answer | Hold:
+        try:
+            return serve(self._chain(named), request, now)
+        except _Refused as refused:
+            return refused.answer
+        except CollectiveError:
+            return BACKEND_FAILED
+
+    def _public_round(self, named: str | None, text: str, request: Request, now: float) -> Answer | Hold:
+        round_ = int(text) if len(text) <= 64 and _DECIMAL.fullmatch(text) else MAX_ROUND + 1
+        if round_ > MAX_ROUND:
+            return BAD_ROUND
+        if round_ == 0:
+            return self._on_chain(named, request, now, _latest)
+        return self._on_chain(named, request, now, lambda chain, ask, at: _round(chain, Round(round_), ask, at))
+
+    def _info(self, named: str | None, request: Request, now: float) -> Answer:
+        try:
+            chain = self._chain(named)
+        except _Refused as refused:
+            return _text(404, "group not found") if refused.answer.status == 404 else refused.answer
+        found = Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), chain.info_body)
+        return serve_content(request, found, chain.schedule.genesis_unix_s)
+
+    def _list(self) -> Answer:
+        body = chains_json(bytes.fromhex(chain_hash) for chain_hash in sorted(self._chains))
+        return Answer(200, (*_COMMON, ("Cache-Control", "max-age=300")), body)
+
+
+class _Serve(Protocol):
+    def __call__(self, chain: ServedChain, request: Request, now: float, /) -> Answer | Hold: ...
+
+
+def _round(chain: ServedChain, round_: Round, request: Request, now: float) -> Answer | Hold:
+    body = chain.stored_body(round_)
+    if body is not None:
+        return _found(chain, request, round_, body, now)
+    period_s = chain.schedule.period_s
+    due = chain.schedule.due_unix_s(round_)
+    if due > now + period_s:
+        wait_s = min(int(due - now), LONGEST_GO_DURATION_S)
+        return Answer(404, (*_COMMON, ("Cache-Control", f"public, must-revalidate, max-age={wait_s}")))
+    last = chain.backend.last()
+    if last is not None and round_ == last.round + 1:
+        return Hold(chain, round_, max(due, now) + period_s)
+    return NOT_YET
+
+
+def _found(chain: ServedChain, request: Request, round_: Round, body: bytes, now: float) -> Answer:
+    found = Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body)
+    return serve_content(request, found, chain.schedule.due_unix_s(round_))
+
+
+def _latest(chain: ServedChain, _request: Request, now: float) -> Answer:
+    last = chain.backend.last()
+    if last is None:
+        return BACKEND_FAILED
+    if last.round == 0:  # the genesis seed is known to everybody: it is no randomness
+        return NOT_YET
+    period_s = chain.schedule.period_s
+    coming = float(chain.schedule.due_unix_s(last.round + 1))
+    if coming <= now:  # halted or catching up: look again in half a period
+        coming = now + period_s / 2
+    caching: Headers = ()
+    if coming - now < period_s:
+        caching = (("Cache-Control", f"max-age={ceil(coming - now)}, public"),)
+    dates = (
+        ("Expires", http_date(int(coming))),
+        ("Last-Modified", http_date(chain.schedule.due_unix_s(last.round))),
+    )
+    return Answer(200, (*_COMMON, *caching, *dates), chain.body(last))
+
+
+def _health(chain: ServedChain, _request: Request, now: float) -> Answer:
+    last = chain.backend.last()
+    current = last.round if last is not None else 0
+    expected = chain.schedule.current_round(now)
+    status = 200 if expected - current in (0, 1) else 503
+    return Answer(status, (*_COMMON, ("Cache-Control", "no-cache")), health_json(current, expected))
+
+
+def _in_a_week(now: float) -> tuple[str, str]:
+    return ("Expires", http_date(int(now) + WEEK_S))
+
+
+def _text(status: int, text: str) -> Answer:
+    return Answer(status, (*_ORIGIN, *PLAIN_TEXT), f"{text}\n".encode())
+
+
+def _decoded_hash(named: str) -> str:
+    """The chain hash of a path in lower-case hex; raises _Refused with the words of Go's hex decoder."""
+    raw = named.encode()
+    for byte in raw:
+        if byte not in _HEX_BYTES:
+            shown = f"U+{byte:04X}" + (f" '{chr(byte)}'" if chr(byte).isprintable() else "")
+            raise _Refused(_text(400, f"unable to decode chain hash {named}: encoding/hex: invalid byte: {shown}"))
+    if len(raw) % 2:
+        raise _Refused(_text(400, f"unable to decode chain hash {named}: encoding/hex: odd length hex string"))
+    return named.lower()

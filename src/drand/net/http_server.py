@@ -1,0 +1,119 @@
+"""The public HTTP port: aiohttp around the plain routes.
+
+What aiohttp does not bound (connections, slowly sent requests) belongs to the reverse proxy in front; what can be
+bounded here is: idle connections, header sizes, held requests.
+"""
+
+import asyncio
+import logging
+import re
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from collective.clock import Clock
+from collective.errors import CollectiveError
+from drand.net.addresses import HostPort
+from drand.net.http_content import CONDITIONAL_HEADERS, Answer, Headers, Request
+from drand.net.http_routes import BACKEND_FAILED, NOT_YET, Hold, HttpRoutes
+from drand.net.listening import cannot_listen
+from drand.net.tls import ServerTls
+
+KEEPALIVE_S = 75  # longer than the 60 s of a usual proxy, so that the proxy closes first
+MAX_HEADER_BYTES = 8190
+MAX_HEADERS = 64
+MAX_BODY_BYTES = 1 << 16  # we read no body; more than this of one is never buffered
+DEFAULT_MAX_HELD = 10_000
+BACKLOG = 1024
+_AUTHORITY = re.compile(r"^[a-zA-Z]+://[^/?]*")
+
+log = logging.getLogger(__name__)
+
+
+class HttpServer:
+    """Serves `routes` on one TCP port until `stop`."""
+
+    def __init__(self, routes: HttpRoutes, clock: Clock, *, max_held: int = DEFAULT_MAX_HELD) -> None:
+        self.routes = routes
+        self._clock = clock
+        self._max_held = max_held
+        self._held = 0
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def held(self) -> int:
+        """How many requests wait for a round now."""
+        return self._held
+
+    async def start(self, address: HostPort, tls: ServerTls | None = None) -> HostPort:
+        """Listen; returns the address with the port really used. Raises PortTaken or CannotListen."""
+        context = tls.ssl_context() if tls is not None else None
+        server = web.Server(
+            self._handle,
+            handler_cancellation=True,  # a client that leaves frees its held request
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            read_bufsize=MAX_BODY_BYTES,
+        )
+        runner = web.ServerRunner(server, handle_signals=False)
+        await runner.setup()
+        site = web.TCPSite(runner, address.host or None, address.port, ssl_context=context, backlog=BACKLOG)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise cannot_listen("HTTP", address, error) from error
+        self._runner = runner
+        bound = runner.addresses[0]
+        return HostPort(address.host, int(bound[1]))
+
+    async def stop(self) -> None:
+        """Stop accepting, let answers in progress finish shortly, close."""
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def _handle(self, received: BaseRequest) -> web.StreamResponse:
+        request = _read(received)
+        try:
+            outcome = self.routes.answer(request, self._clock.now())
+            answer = await self._hold(outcome, request) if isinstance(outcome, Hold) else outcome
+        except CollectiveError as error:
+            log.warning("HTTP %s %s failed: %s", request.method, request.path[:200], error)
+            answer = BACKEND_FAILED
+        return _Response(answer)
+
+    async def _hold(self, hold: Hold, request: Request) -> Answer:
+        if self._held >= self._max_held:
+            return NOT_YET
+        self._held += 1
+        try:
+            async with asyncio.timeout(hold.until_unix_s - self._clock.now()):
+                beacon = await hold.chain.backend.wait(hold.round)
+        except TimeoutError:
+            return NOT_YET
+        finally:
+            self._held -= 1
+        return hold.released(request, beacon, self._clock.now())
+
+
+class _Response(web.Response):
+    """An Answer as aiohttp sends it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(status=answer.status, body=answer.body, headers=answer.headers)
+
+
+def _read(received: BaseRequest) -> Request:
+    target = received.raw_path
+    if not target.startswith("/"):
+        target = _AUTHORITY.sub("", target, count=1)
+    sent = received.headers
+    conditions: Headers = ()
+    for name in CONDITIONAL_HEADERS:
+        if name in sent:
+            conditions = (*conditions, (name, sent[name]))
+    return Request(received.method, target.partition("?")[0], conditions)

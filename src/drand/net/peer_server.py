@@ -1,0 +1,203 @@
+"""The port that peers call: `drand.Protocol` and `drand.Public`, and nothing else."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from drand.model.chain import Beacon, Round
+from drand.model.packets import OUR_VERSION, DkgPacket, Metadata, SyncedBeacon
+from drand.model.schemes import Scheme
+from drand.net.addresses import HostPort
+from drand.net.grpc_service import Caller, Method, Stream, StreamQuota, Unary, new_server, service
+from drand.net.handlers import PeerHandlers
+from drand.net.listening import bind_tcp
+from drand.net.tls import ServerTls
+from drand.wire.bundles import decode_dkg_packet
+from drand.wire.gen import drand_pb2, protocol_pb2, public_pb2
+from drand.wire.groups import encode_chain_info
+from drand.wire.identities import encode_identity_response
+from drand.wire.metadata import encode_empty, encode_metadata
+from drand.wire.packets import (
+    decode_group_push,
+    decode_partial,
+    decode_signal,
+    decode_sync_request,
+    encode_public_rand,
+    encode_synced_beacon,
+)
+from drand.wire.status import decode_status_request, encode_status
+
+MAX_STREAMS = 512  # SyncChain and PublicRandStream together
+MAX_STREAMS_PER_IP = 64  # a whole group may sit behind one address (NAT, demo)
+ECHO_CACHE_BYTES = 8 << 20  # decoded bundles are remembered up to this many encoded bytes
+
+log = logging.getLogger(__name__)
+BatchT = TypeVar("BatchT")
+
+
+@lru_cache(maxsize=256)
+def _accepted(metadata: Metadata) -> bytes:
+    return encode_empty(metadata).SerializeToString()
+
+
+class DecodedEchoes:
+    """Bundles decoded lately, by their bytes: every node echoes every bundle, and decoding checks points on a curve.
+
+    Bounded by the encoded bytes it remembers; the oldest goes first. What does not decode is not remembered.
+    """
+
+    def __init__(self, most_bytes: int = ECHO_CACHE_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._known: OrderedDict[tuple[str, bytes], DkgPacket] = OrderedDict()
+
+    def decode(self, message: protocol_pb2.DKGPacket, scheme: Scheme) -> DkgPacket:
+        """The packet in `message`; raises Malformed."""
+        raw = message.dkg.SerializeToString()
+        key = (scheme.name, raw)
+        packet = self._known.get(key)
+        if packet is None:
+            packet = decode_dkg_packet(message, scheme)
+            self._known[key] = packet
+            self._bytes += len(raw)
+            while self._bytes > self._most_bytes:
+                (_, oldest), _ = self._known.popitem(last=False)
+                self._bytes -= len(oldest)
+        return packet
+
+
+class PeerServer:
+    """Listens for peers and hands their calls to `handlers`."""
+
+    def __init__(self, handlers: PeerHandlers, *, version_check: bool = True) -> None:
+        self._handlers = handlers
+        self._version_check = version_check
+        self._echoes = DecodedEchoes()
+        self._streams = StreamQuota(total=MAX_STREAMS, per_ip=MAX_STREAMS_PER_IP)
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def streams(self) -> int:
+        """How many streams are being served."""
+        return self._streams.running
+
+    async def start(self, address: HostPort, tls: ServerTls | None = None) -> HostPort:
+        """Listen; returns the address with the port really used. Raises PortTaken or CannotListen."""
+        server = new_server(
+            [
+                service("drand.Protocol", self._protocol_methods(), version_check=self._version_check),
+                service("drand.Public", self._public_methods(), version_check=self._version_check),
+            ]
+        )
+        port = bind_tcp(server, address, "peer", tls.grpc_credentials() if tls is not None else None)
+        await server.start()
+        self._server = server
+        return HostPort(address.host, port)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Refuse new calls, give running ones `grace_s` seconds, close."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(grace_s)
+
+    def _protocol_methods(self) -> tuple[Method, ...]:
+        return (
+            Unary("GetIdentity", protocol_pb2.IdentityRequest, self._identity),
+            Unary("SignalDKGParticipant", protocol_pb2.SignalDKGPacket, self._signal),
+            Unary("PushDKGInfo", protocol_pb2.DKGInfoPacket, self._push),
+            Unary("BroadcastDKG", protocol_pb2.DKGPacket, self._bundle),
+            Unary("PartialBeacon", protocol_pb2.PartialBeaconPacket, self._partial),
+            Stream("SyncChain", protocol_pb2.SyncRequest, self._sync),
+            Unary("Status", drand_pb2.StatusRequest, self._status),
+        )
+
+    def _public_methods(self) -> tuple[Method, ...]:
+        return (
+            Unary("PublicRand", public_pb2.PublicRandRequest, self._public_rand),
+            Stream("PublicRandStream", public_pb2.PublicRandRequest, self._public_rand_stream),
+            Unary("ChainInfo", drand_pb2.ChainInfoRequest, self._chain_info),
+            Unary("Home", public_pb2.HomeRequest, self._home),
+        )
+
+    async def _identity(self, _request: Message, metadata: Metadata, _who: Caller) -> bytes:
+        identity = await self._handlers.identity(metadata)
+        return encode_identity_response(identity, self._handlers.reply_metadata(metadata)).SerializeToString()
+
+    async def _signal(self, request: protocol_pb2.SignalDKGPacket, metadata: Metadata, who: Caller) -> bytes:
+        message = decode_signal(request, self._handlers.scheme(metadata))
+        await self._handlers.receive(metadata, message, who.sender)
+        return self._empty(metadata)
+
+    async def _push(self, request: protocol_pb2.DKGInfoPacket, metadata: Metadata, who: Caller) -> bytes:
+        message = decode_group_push(request, self._handlers.scheme(metadata))
+        await self._handlers.receive(metadata, message, who.sender)
+        return self._empty(metadata)
+
+    async def _bundle(self, request: protocol_pb2.DKGPacket, metadata: Metadata, who: Caller) -> bytes:
+        message = self._echoes.decode(request, self._handlers.scheme(metadata))
+        await self._handlers.receive(metadata, message, who.sender)
+        return self._empty(metadata)
+
+    async def _partial(self, request: protocol_pb2.PartialBeaconPacket, metadata: Metadata, who: Caller) -> bytes:
+        await self._handlers.receive(metadata, decode_partial(request), who.sender)
+        return self._empty(metadata)
+
+    def _empty(self, metadata: Metadata) -> bytes:
+        return _accepted(self._handlers.reply_metadata(metadata))
+
+    async def _status(self, request: drand_pb2.StatusRequest, metadata: Metadata, _who: Caller) -> bytes:
+        status = await self._handlers.status(metadata, decode_status_request(request))
+        return encode_status(status).SerializeToString()
+
+    async def _chain_info(self, _request: Message, metadata: Metadata, _who: Caller) -> bytes:
+        info = await self._handlers.chain_info(metadata)
+        return encode_chain_info(info, self._handlers.reply_metadata(metadata)).SerializeToString()
+
+    async def _public_rand(self, request: public_pb2.PublicRandRequest, metadata: Metadata, _who: Caller) -> bytes:
+        beacon = await self._handlers.public_rand(metadata, Round(request.round))
+        return encode_public_rand(beacon, self._handlers.reply_metadata(metadata)).SerializeToString()
+
+    async def _home(self, _request: Message, _metadata: Metadata, _who: Caller) -> bytes:
+        # Of the daemon and not of a beacon, so it needs no routing; v1.5.11 leaves the status text empty here.
+        return public_pb2.HomeResponse(metadata=encode_metadata(Metadata(OUR_VERSION))).SerializeToString()
+
+    def _sync(
+        self, request: protocol_pb2.SyncRequest, metadata: Metadata, who: Caller
+    ) -> AsyncIterator[Iterable[bytes]]:
+        beacon_id = self._handlers.reply_metadata(metadata).beacon_id
+        asked = decode_sync_request(request)
+
+        def encode(beacon: Beacon) -> bytes:
+            return encode_synced_beacon(SyncedBeacon(beacon, beacon_id)).SerializeToString()
+
+        return self._counted(who, self._handlers.sync(metadata, asked, who.sender), encode)
+
+    def _public_rand_stream(
+        self, request: public_pb2.PublicRandRequest, metadata: Metadata, who: Caller
+    ) -> AsyncIterator[Iterable[bytes]]:
+        reply = self._handlers.reply_metadata(metadata)
+
+        def encode(beacon: Beacon) -> bytes:
+            return encode_public_rand(beacon, reply).SerializeToString()
+
+        batches = self._handlers.public_rand_stream(metadata, Round(request.round), who.sender)
+        return self._counted(who, batches, encode)
+
+    async def _counted(
+        self, who: Caller, batches: AsyncIterator[Sequence[Beacon]], encode: Callable[[Beacon], bytes]
+    ) -> AsyncIterator[Iterable[bytes]]:
+        """The batches encoded lazily, one beacon at a time, while a place in the quota is held."""
+        self._streams.enter(who.ip)
+        try:
+            async for batch in batches:
+                yield map(encode, batch)
+        finally:
+            self._streams.leave(who.ip)
+            close = getattr(batches, "aclose", None)
+            if close is not None:
+                await close()
