@@ -52,6 +52,9 @@ class BNGroup(Generic[Coordinate]):
         self._generator = self.wrap(generator)
         self._identity = self.wrap(curve.identity)
 
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
     @abstractmethod
     def wrap(self, affine: Affine[Coordinate]) -> Point:
         """The opaque point with these coordinates."""
@@ -124,17 +127,16 @@ class BNGroup(Generic[Coordinate]):
 
     def decode(self, data: bytes, *, allow_identity: bool = False) -> Point:
         """The point that `data` encodes; raises collective.errors.MalformedPoint on anything else."""
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if type(data) is not bytes:
             raise MalformedPoint(f"{self.name}: an encoded point is bytes, not {type(data).__name__}")
-        raw = bytes(data)
-        if len(raw) != self.point_bytes:
-            raise MalformedPoint(f"{self.name}: an encoded point has {self.point_bytes} bytes, not {len(raw)}")
-        if not any(raw):
+        if len(data) != self.point_bytes:
+            raise MalformedPoint(f"{self.name}: an encoded point has {self.point_bytes} bytes, not {len(data)}")
+        if not any(data):
             if allow_identity:
                 return self._identity
             raise MalformedPoint(f"{self.name}: the identity is not allowed here")
         starts = range(0, self.point_bytes, COORDINATE_BYTES)
-        return self._checked([int.from_bytes(raw[at : at + COORDINATE_BYTES], "big") for at in starts])
+        return self._checked([int.from_bytes(data[at : at + COORDINATE_BYTES], "big") for at in starts])
 
 
 class BNGroup1(BNGroup[int]):

@@ -10,6 +10,7 @@ Types: a gmpy2 `mpz` behaves as an `int` in everything done here, so both are wr
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from operator import add
 
 from collective.errors import BadSetting
@@ -111,6 +112,7 @@ def _join(low: list[int], high: list[int], both: list[int]) -> list[int]:
     ]
 
 
+@cache
 def _python_integers() -> Integers:
     def product(x: list[int], y: list[int]) -> list[int]:
         x_low, x_high, y_low, y_high = x[:6], x[6:], y[:6], y[6:]
@@ -136,6 +138,7 @@ def _python_integers() -> Integers:
 # coefficients of the product out of the slots.
 
 
+@cache
 def _gmpy2_integers() -> Integers:
     pack, unpack, legendre, power = gmpy2.pack, gmpy2.unpack, gmpy2.legendre, gmpy2.powmod
     zeros = [gmpy2.mpz(0)] * PRODUCT_TERMS

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from collective.groups.bn.curve_fp import CurveOverFp
-from collective.groups.bn.curve_fp2 import AffineG2, CurveOverFp2
+from collective.groups.bn.curve_fp2 import CurveOverFp2
 from collective.groups.bn.fp2 import QuadraticField
 from collective.groups.bn.fp12 import Fp12, TwelfthField
 from collective.groups.bn.groups import COORDINATE_BYTES, BNGroup1, BNGroup2
 from collective.groups.bn.hash_to_curve import HashToG1
 from collective.groups.bn.integers import Integers, choose_integers
-from collective.groups.bn.pairing import Line, Pairing
+from collective.groups.bn.pairing import Pairing
 from collective.groups.bn.parameters import BN254, BN256, BNParameters
 from collective.groups.group import HashableGroup, PairingSuite, Point
 
@@ -35,6 +35,9 @@ class BNSuite:
         self.g1: HashableGroup = self._group1
         self.g2: HashableGroup = self._group2
         self._lines = lru_cache(maxsize=LINE_TABLES)(self.pairing.lines)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
 
     def pairings_equal(self, a1: Point, a2: Point, b1: Point, b2: Point) -> bool:
         """True when e(a1, a2) == e(b1, b2); a1 and b1 lie in G1, a2 and b2 in G2."""
@@ -61,28 +64,27 @@ class BNSuite:
         for p1, p2 in pairs:
             first, second = self._group1.unwrap(p1), self._group2.unwrap(p2)
             if not self.g1.is_identity(p1) and not self.g2.is_identity(p2):
-                loop.append((first, self._table(second)))
+                loop.append((first, self._lines(second)))
         return self.pairing.final_exponentiation(self.pairing.miller(loop))
-
-    def _table(self, q: AffineG2) -> list[Line]:
-        """The lines of q, from the cache of recently used ones."""
-        return self._lines(q)
 
 
 @cache
+def _suite(parameters: BNParameters, integers: Integers, *, hashing: bool) -> BNSuite:
+    return BNSuite(parameters, integers, hashing=hashing)
+
+
 def bn254(integers: str | None = None) -> PairingSuite:
     """BN254 as kyber has it for drand's scheme bls-bn254-unchained-on-g1. `integers` is "gmpy2", "python", or chosen.
 
     One can hash to G1 (RFC 9380, Keccak-256, Shallue-van de Woestijne) and not to G2.
     raises     BadSetting when the implementation of integers asked for is not there
     """
-    return BNSuite(BN254, choose_integers(integers), hashing=True)
+    return _suite(BN254, choose_integers(integers), hashing=True)
 
 
-@cache
 def bn256(integers: str | None = None) -> PairingSuite:
     """The 256-bit BN curve of golang.org/x/crypto/bn256 (kyber's bn256.adapter). `integers` as in `bn254`.
 
     One can hash to neither group: its users hash by trial, not by RFC 9380.
     """
-    return BNSuite(BN256, choose_integers(integers), hashing=False)
+    return _suite(BN256, choose_integers(integers), hashing=False)
