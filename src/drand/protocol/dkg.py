@@ -1,0 +1,384 @@
+"""Distributed key generation: from agreed terms to a share of a key that nobody knows.
+
+Phases: everybody deals, everybody judges the deals, dealers answer complaints in public, the key is put together. A
+phase ends at once when all its bundles are in, at the latest when its time is over; all times count from the start of
+the first one. Nodes that deal well, or not at all, end with the same qualified set (complaints.py); bundles travel by
+echo broadcast (echo.py). The vault does what needs a secret: it draws the polynomial, opens shares, signs, combines.
+
+Fresh: Pedersen's distributed key generation (EUROCRYPT 1991) with the complaints of Gennaro, Jarecki, Krawczyk and
+Rabin (J. Cryptology 2007). Resharing: Desmedt and Jajodia (1997).
+Source of what goes over the wire: drand v1.5.11 with kyber v1.2.0, share/dkg/{dkg,protocol}.go.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from collective.errors import BadSetting, NotEnoughShares
+from collective.machine import Persist, WakeAt
+from drand.model.bundles import Bundle, DkgTerms, ResponseBundle
+from drand.model.chain import Index
+from drand.model.group import Peer
+from drand.model.packets import DkgPacket
+from drand.model.records import BundleKept, Phase, PhaseEntered, Record
+from drand.model.vault_messages import (
+    CombineShares,
+    DealShares,
+    DealsJudged,
+    JudgeDeals,
+    SharesCombined,
+    SharesDealt,
+    SharesShown,
+    ShowShares,
+    UserEntropy,
+    VaultRefused,
+    VaultReply,
+    VaultRequest,
+)
+from drand.protocol.complaints import Complaints, Culprit, Qualified
+from drand.protocol.echo import EchoBroadcast
+from drand.protocol.faults import OurselvesEvicted
+from drand.protocol.steps import AskVault, CulpritNamed, Effect, Ids, PhaseChanged, Report, Send
+
+PHASE_ALARM = "dkg-phase"
+DEFAULT_PHASE_TIMEOUT_S = 10  # what 0 means on the wire (v1.5.11, DefaultDKGTimeout)
+RETRIES_PER_PHASE = 8  # how often a vault that refused for now is asked again
+
+_ENDS = {Phase.DEALING: 1, Phase.RESPONDING: 2, Phase.JUSTIFYING: 3, Phase.FINISHED: 4}  # after so many phase lengths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyGenerated:
+    """There is a key, and our share of it is in the vault.
+
+    qualified   indices of the holders that form the group, in the order of the list
+    index       ours among them
+    commits     the group's public polynomial: `threshold` encoded points, constant term first
+    epoch_id    the vault's name for our share
+    """
+
+    qualified: tuple[Index, ...]
+    index: Index
+    commits: tuple[bytes, ...]
+    epoch_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A resharing is over at a node that leaves: it has dealt its old share, and gets no new one.
+
+    v1.5.11 fails here by mistake ("leaving node can process responses only after creating shares") and goes on signing
+    with the old share; the others are unaffected.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyGenerationFailed:
+    """It is over without a key; `reason` is for the operator."""
+
+    reason: str
+
+
+Outcome: TypeAlias = KeyGenerated | HandedOver | KeyGenerationFailed
+
+
+class KeyGeneration:
+    """One session, fresh or resharing, as the node with the long-term key `key` lives it.
+
+    terms            what everybody agreed on
+    key              our long-term public key, encoded: a dealer's, a holder's, or both
+    peers            all other nodes (in a resharing: of both groups)
+    phase_timeout_s  length of a phase; 0 means DEFAULT_PHASE_TIMEOUT_S
+    leader           starts its clock at once; the others at the first bundle, or after one phase without any
+
+    Every method answers with effects, to be carried out in order. After the end they answer with none.
+    """
+
+    def __init__(
+        self,
+        terms: DkgTerms,
+        key: bytes,
+        peers: tuple[Peer, ...],
+        *,
+        phase_timeout_s: float,
+        leader: bool,
+        ids: Ids,
+        entropy: UserEntropy | None = None,
+    ) -> None:
+        self.terms = terms
+        self.leader = leader
+        self.phase = Phase.DEALING
+        self._timeout_s = phase_timeout_s or DEFAULT_PHASE_TIMEOUT_S
+        self._ids = ids
+        self._entropy = entropy
+        self._echo = EchoBroadcast(terms, peers)
+        self._complaints = Complaints(terms, key)
+        if self._complaints.dealer is None and self._complaints.holder is None:
+            raise BadSetting("our key is in neither list of the session: we are no dealer and no holder")
+        self._begun_unix_s: float | None = None  # our clock's start
+        self._phases_over = 0  # how many phase lengths have passed since
+        self._asked: VaultRequest | None = None  # nothing moves while the vault owes an answer
+        self._refused = False  # it refused for now: ask again
+        self._own: list[Bundle] = []  # what we sent, in order
+        self._owed: tuple[Index, ...] = ()  # whose shares we must show
+        self._judged = False
+        self._qualified: Qualified | None = None
+        self._outcome: Outcome | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """None while it runs."""
+        return self._outcome
+
+    @property
+    def ended(self) -> bool:
+        """True once there is an outcome."""
+        return self._outcome is not None
+
+    # ------------------------------------------------------------ events
+
+    def start(self, now: float) -> list[Effect]:
+        """The ceremony's setup is over. Call once, before anything else."""
+        if self.leader:
+            return self._begin(now)
+        return [WakeAt(PHASE_ALARM, now + self._timeout_s)]
+
+    def on_bundle(self, bundle: Bundle, now: float) -> list[Effect]:
+        """A bundle came in.
+
+        raises  WrongSession, UnknownAuthor, Malformed, InvalidSignature; then nothing has changed. An equivocating
+                author is no error but a fact (CulpritNamed), for its second bundle has to be passed on.
+
+        The clock starts at the first bundle that is in order. In v1.5.11 it is the first packet of any kind, so that
+        whoever reaches a port can start it early.
+        """
+        if self.phase in (Phase.FINISHED, Phase.FAILED):
+            return []  # late or stray: the sender may be honest
+        received = self._echo.receive(bundle)
+        begun = self._begin(now) if self._begun_unix_s is None else []
+        return begun + received + self._advance(now)
+
+    def on_vault_reply(self, reply: VaultReply, now: float) -> list[Effect]:
+        """The vault answered; an answer to anything but our open request is ignored."""
+        if self.ended or self._asked is None or reply.request_id != self._asked.request_id:
+            return []
+        match reply:
+            case VaultRefused(retry=True):
+                self._refused = True
+                return [WakeAt(PHASE_ALARM, now + self._timeout_s / RETRIES_PER_PHASE)]
+            case VaultRefused():
+                return self._fail(f"the vault refused: {reply.reason}", now)
+            case SharesDealt() | DealsJudged() | SharesShown():
+                self._asked = None
+                sent = [] if reply.bundle is None else self._send(reply.bundle)
+                self._judged = self._judged or isinstance(reply, DealsJudged)
+                return sent + self._advance(now)
+            case SharesCombined():
+                return self._finish(reply)
+            case _:
+                return self._fail(f"the vault answered with {type(reply).__name__}", now)
+
+    def on_due(self, alarm: str, now: float) -> list[Effect]:
+        """The alarm PHASE_ALARM rang; other alarms are not ours."""
+        if alarm != PHASE_ALARM or self.ended:
+            return []
+        if self._begun_unix_s is None:
+            return self._begin(now)
+        while self._phases_over < _ENDS[Phase.FINISHED] and now >= self._ends_unix_s(self._phases_over + 1):
+            self._phases_over += 1
+        if self._asked is not None and self._phases_over >= _ENDS[Phase.FINISHED]:
+            return self._fail("the vault did not answer in time", now)
+        again: list[Effect] = []
+        if self._asked is not None and self._refused:
+            self._refused = False
+            again = [AskVault(self._asked)]
+        return again + (self._advance(now) or self._wake())
+
+    def replay(self, records: Iterable[Record], now: float) -> list[Effect]:
+        """The process was restarted: come back to where the journal ends. Call on a new machine, in place of `start`.
+
+        Our own bundles are sent again (the others know them by their hash), and what the vault may not have answered
+        is asked again.
+        """
+        for record in records:
+            match record:
+                case BundleKept(bundle):
+                    self._recall(bundle)
+                case PhaseEntered(Phase.DEALING, entered_unix_s):
+                    self._begin(entered_unix_s)
+                case PhaseEntered(Phase.FAILED) if not self.ended:
+                    self.phase = Phase.FAILED
+                    self._outcome = KeyGenerationFailed(reason="it had failed before the restart")
+                case PhaseEntered(_, entered_unix_s) if not self.ended:
+                    self._leave_phase(entered_unix_s)
+                case _:
+                    pass  # the ceremony's own records
+        if self._begun_unix_s is None:
+            return self.start(now)
+        if self.ended:
+            return []
+        sent: list[Effect] = [Send(self._echo.peers, DkgPacket(bundle)) for bundle in self._own]
+        self._asked = None
+        return sent + self._ask() + (self._advance(now) or self._wake())
+
+    # ------------------------------------------------------------ phases
+
+    def _begin(self, now: float) -> list[Effect]:
+        """Start the clock, and deal."""
+        self._begun_unix_s = now
+        return [Persist(PhaseEntered(Phase.DEALING, now)), *self._ask(), *self._wake()]
+
+    def _advance(self, now: float) -> list[Effect]:
+        """Leave every phase that is over, as long as the vault owes us nothing."""
+        effects: list[Effect] = []
+        while not self.ended and self._asked is None and self._phase_over():
+            effects += self._leave_phase(now)
+        return effects + self._wake() if effects else []
+
+    def _phase_over(self) -> bool:
+        received, expected = self.progress
+        return received == expected or self._phases_over >= _ENDS[self.phase]
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many bundles of this phase count, out of how many."""
+        match self.phase:
+            case Phase.DEALING:
+                return len(self._echo.deals), len(self.terms.dealers)
+            case Phase.RESPONDING:
+                return len(self._echo.responses), len(self.terms.holders)
+            case Phase.JUSTIFYING if self._complaints.holder is None:
+                return 1, 1  # a leaving node's work is done with its own justification
+            case _:
+                return len(self._echo.justifications), len(self.terms.dealers)
+
+    def _leave_phase(self, now: float) -> list[Effect]:
+        """Close the phase and enter the next; the same journal always leads to the same place."""
+        received, expected = self.progress
+        following = Phase.FINISHED
+        match self.phase:
+            case Phase.DEALING:
+                culprits = self._complaints.hear_deals(self._echo.deals.counted(), self._echo.deals.twice())
+                following = Phase.RESPONDING
+            case Phase.RESPONDING:
+                culprits = self._complaints.hear_responses(self._echo.responses.counted())
+                if not self._complaints.all_clear and (self._complaints.holder is not None or self._complaints.owed()):
+                    following = Phase.JUSTIFYING
+            case _:
+                culprits = self._complaints.hear_justifications(self._echo.justifications.counted())
+        if following is Phase.JUSTIFYING:
+            self._owed = self._complaints.owed()
+            self._complaints.answered()
+        named = self._name(culprits)
+        if following is Phase.FINISHED:
+            return named + self._conclude(now, received, expected)
+        return named + self._enter(following, now, received, expected)
+
+    def _enter(self, phase: Phase, now: float, received: int, expected: int) -> list[Effect]:
+        self.phase = phase
+        changed = Report(PhaseChanged(phase, received, expected))
+        return [Persist(PhaseEntered(phase, now)), changed, *self._ask()]
+
+    def _conclude(self, now: float, received: int, expected: int) -> list[Effect]:
+        """Who is qualified; then the vault combines what they dealt."""
+        if self._complaints.holder is None:
+            self._outcome = HandedOver()
+            return self._enter(Phase.FINISHED, now, received, expected)
+        # v1.5.11 counts a dealer's first deal when the second comes after the response. But some nodes may have got the
+        # second one first, and made another key: with the proof in our hands, it is out.
+        named = self._name(
+            culprit
+            for dealer in sorted(self._echo.deals.twice())
+            for culprit in self._complaints.convict(dealer, "dealt twice")
+        )
+        try:
+            self._qualified = self._complaints.qualify()
+        except (NotEnoughShares, OurselvesEvicted) as error:
+            return named + self._fail(f"{error}; {error.advice}", now)
+        return named + self._enter(Phase.FINISHED, now, received, expected)
+
+    def _finish(self, combined: SharesCombined) -> list[Effect]:
+        assert self._qualified is not None  # only then was the vault asked
+        self._asked = None
+        self._outcome = KeyGenerated(
+            qualified=self._qualified.nodes,
+            index=combined.index,
+            commits=combined.commits,
+            epoch_id=combined.epoch_id,
+        )
+        return []
+
+    def _fail(self, reason: str, now: float) -> list[Effect]:
+        self._asked = None
+        self._outcome = KeyGenerationFailed(reason=reason)
+        received, expected = self.progress
+        self.phase = Phase.FAILED
+        return [Persist(PhaseEntered(Phase.FAILED, now)), Report(PhaseChanged(Phase.FAILED, received, expected))]
+
+    # ------------------------------------------------------------ the vault
+
+    def _ask(self) -> list[Effect]:
+        """Ask the vault for what this phase needs of it, if anything."""
+        self._asked = self._needed()
+        self._refused = False
+        return [] if self._asked is None else [AskVault(self._asked)]
+
+    def _needed(self) -> VaultRequest | None:
+        dealer, holder = self._complaints.dealer, self._complaints.holder
+        match self.phase:
+            case Phase.DEALING if dealer is not None and dealer not in self._echo.deals:
+                return DealShares(self._ids.request("deal"), self.terms, self._entropy)
+            case Phase.RESPONDING if holder is not None and not self._judged:
+                return self._judge()
+            case Phase.JUSTIFYING if dealer is not None and self._owed and dealer not in self._echo.justifications:
+                return ShowShares(self._ids.request("show"), self.terms, self._owed)
+            case Phase.FINISHED if holder is not None and self._qualified is not None:
+                return self._combine(self._qualified.dealers)
+            case _:
+                return None
+
+    def _judge(self) -> JudgeDeals:
+        dealers = self._complaints.open_dealers()
+        deals = tuple(self._complaints.deals[dealer] for dealer in dealers if dealer in self._complaints.deals)
+        return JudgeDeals(self._ids.request("judge"), self.terms, deals, dealers)
+
+    def _combine(self, dealers: tuple[Index, ...]) -> CombineShares:
+        deals = tuple(self._complaints.deals[dealer] for dealer in dealers)
+        shown = self._complaints.shown_to_us(dealers)
+        return CombineShares(self._ids.request("combine"), self.terms, deals, dealers, shown)
+
+    # ------------------------------------------------------------ small things
+
+    def _send(self, bundle: Bundle) -> list[Effect]:
+        effects = self._echo.send(bundle)
+        self._remember(bundle)
+        return effects
+
+    def _recall(self, bundle: Bundle) -> None:
+        """A bundle from the journal."""
+        self._echo.keep(bundle)
+        mine = self._complaints.holder if isinstance(bundle, ResponseBundle) else self._complaints.dealer
+        if bundle.author == mine:
+            self._remember(bundle)
+
+    def _remember(self, bundle: Bundle) -> None:
+        self._own.append(bundle)
+        if isinstance(bundle, ResponseBundle):
+            self._complaints.judged(bundle)
+            self._judged = True
+
+    def _ends_unix_s(self, phases: int) -> float:
+        return (self._begun_unix_s or 0.0) + phases * self._timeout_s
+
+    def _wake(self) -> list[Effect]:
+        """The alarm for the end of this phase, or for the next one if that has passed and the vault still works."""
+        if self.ended:
+            return []
+        return [WakeAt(PHASE_ALARM, self._ends_unix_s(max(self._phases_over + 1, _ENDS[self.phase])))]
+
+    @staticmethod
+    def _name(culprits: Iterable[Culprit]) -> list[Effect]:
+        return [
+            Report(CulpritNamed(culprit.index, f"{culprit.role.value} {culprit.index}: {culprit.what}", culprit.proved))
+            for culprit in culprits
+        ]

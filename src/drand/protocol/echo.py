@@ -1,0 +1,172 @@
+"""Echo broadcast: every node passes on every new bundle once, so that what one honest node has, all of them get.
+
+A bundle is known by its hash, which leaves out the signature. It is checked before anything else happens, kept on
+disk, and only then passed on, to all other nodes, the one it came from too: a node that echoes and then forgets would
+complain about a dealer whom all others accept.
+
+Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
+everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
+Source: drand v1.5.11, core/broadcast.go (echoBroadcast) and kyber v1.2.0, share/dkg/protocol.go (set), which keep
+everything that is signed.
+"""
+
+from typing import Generic, TypeVar
+
+from collective.errors import Malformed, MalformedScalar
+from collective.groups.group import Point
+from collective.machine import Persist
+from collective.secret import SCALAR_BYTES
+from collective.signatures import schnorr
+from drand.model.bundles import Bundle, DealBundle, DkgTerms, JustificationBundle, Participant, ResponseBundle
+from drand.model.chain import Index
+from drand.model.group import Peer
+from drand.model.packets import DkgPacket
+from drand.model.records import BundleKept
+from drand.protocol.faults import (
+    EquivocatingAuthor,
+    EquivocatingDealer,
+    EquivocatingHolder,
+    UnknownAuthor,
+    WrongSession,
+)
+from drand.protocol.steps import CulpritNamed, Effect, Report, Send
+
+MAX_KEPT = 2  # different bundles of one author and type
+MAX_BUNDLE_BYTES = 2**19  # an honest deal bundle for 1024 nodes with 96-byte points takes 205 kB
+
+BundleT = TypeVar("BundleT", DealBundle, ResponseBundle, JustificationBundle)
+
+
+class Tray(Generic[BundleT]):
+    """All bundles of one type: by author, at most MAX_KEPT different ones each."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Index, dict[bytes, BundleT]] = {}
+
+    def wants(self, bundle: BundleT) -> bool:
+        """True for a bundle not seen yet, unless its author's place is full."""
+        known = self._kept.get(bundle.author, {})
+        return len(known) < MAX_KEPT and bundle.hash() not in known
+
+    def put(self, bundle: BundleT) -> None:
+        """Keep a bundle that the tray wants."""
+        self._kept.setdefault(bundle.author, {})[bundle.hash()] = bundle
+
+    def counted(self) -> dict[Index, BundleT]:
+        """The bundles that count: those of authors who sent exactly one."""
+        return {author: next(iter(known.values())) for author, known in self._kept.items() if len(known) == 1}
+
+    def __len__(self) -> int:
+        """How many bundles count."""
+        return sum(len(known) == 1 for known in self._kept.values())
+
+    def twice(self) -> frozenset[Index]:
+        """Authors who signed two different bundles; none of theirs counts."""
+        return frozenset(author for author, known in self._kept.items() if len(known) > 1)
+
+    def __contains__(self, author: Index) -> bool:
+        """True when there is any bundle of this author, whether it counts or not."""
+        return author in self._kept
+
+
+class EchoBroadcast:
+    """The bundles of one session, and what to do with each that comes in. `peers` are all nodes but this one."""
+
+    def __init__(self, terms: DkgTerms, peers: tuple[Peer, ...]) -> None:
+        self.terms = terms
+        self.peers = peers
+        self.deals: Tray[DealBundle] = Tray()
+        self.responses: Tray[ResponseBundle] = Tray()
+        self.justifications: Tray[JustificationBundle] = Tray()
+        self._dealers = {dealer.index: dealer for dealer in terms.dealers}
+        self._holders = {holder.index: holder for holder in terms.holders}
+        self._keys: dict[bytes, Point] = {}
+
+    def send(self, bundle: Bundle) -> list[Effect]:
+        """Keep and send a bundle of our own, which the vault has just signed."""
+        self.keep(bundle)
+        return [Persist(BundleKept(bundle)), Send(self.peers, DkgPacket(bundle))]
+
+    def receive(self, bundle: Bundle) -> list[Effect]:
+        """Check, keep and pass on a bundle from outside; nothing to do for one that is known or not wanted.
+
+        raises  WrongSession, UnknownAuthor, Malformed (MalformedPoint, MalformedScalar, MalformedSignature),
+                InvalidSignature; then nothing has changed
+        """
+        if bundle.session_id != self.terms.session_id:
+            raise WrongSession(f"a bundle of node {bundle.author} for another session")
+        author = self._author(bundle)
+        if not self._wants(bundle):
+            return []
+        self._check_size(bundle)
+        schnorr.verify(self.terms.scheme.key_group, self._key(author), bundle.hash(), bundle.signature)
+        self._check_content(bundle)
+        proof = self.keep(bundle)
+        effects: list[Effect] = [Persist(BundleKept(bundle)), Send(self.peers, DkgPacket(bundle))]
+        if proof is not None:
+            effects.append(Report(CulpritNamed(index=proof.culprit, what=str(proof), proved=True)))
+        return effects
+
+    def keep(self, bundle: Bundle) -> EquivocatingAuthor | None:
+        """Take in a bundle without any check: our own, or one from the journal. Answers with what it proves."""
+        match bundle:
+            case DealBundle():
+                self.deals.put(bundle)
+                if bundle.author in self.deals.twice():
+                    return EquivocatingDealer("signed two different deal bundles", culprit=bundle.author)
+            case ResponseBundle():
+                self.responses.put(bundle)
+                if bundle.author in self.responses.twice():
+                    return EquivocatingHolder("signed two different response bundles", culprit=bundle.author)
+            case JustificationBundle():
+                self.justifications.put(bundle)
+                if bundle.author in self.justifications.twice():
+                    return EquivocatingDealer("signed two different justification bundles", culprit=bundle.author)
+        return None
+
+    # ------------------------------------------------------------ checks
+
+    def _author(self, bundle: Bundle) -> Participant:
+        listed, role = (self._holders, "holder") if isinstance(bundle, ResponseBundle) else (self._dealers, "dealer")
+        author = listed.get(bundle.author)
+        if author is None:
+            raise UnknownAuthor(f"no {role} of this session has index {bundle.author}")
+        return author
+
+    def _wants(self, bundle: Bundle) -> bool:
+        match bundle:
+            case DealBundle():
+                return self.deals.wants(bundle)
+            case ResponseBundle():
+                return self.responses.wants(bundle)
+            case JustificationBundle():
+                return self.justifications.wants(bundle)
+
+    def _key(self, author: Participant) -> Point:
+        if author.key not in self._keys:
+            self._keys[author.key] = self.terms.scheme.decode_key(author.key)
+        return self._keys[author.key]
+
+    @staticmethod
+    def _check_size(bundle: Bundle) -> None:
+        match bundle:
+            case DealBundle():
+                size = sum(map(len, bundle.commits)) + sum(8 + len(deal.encrypted_share) for deal in bundle.deals)
+            case ResponseBundle():
+                size = 8 * len(bundle.responses)
+            case JustificationBundle():
+                size = sum(8 + len(shown.share) for shown in bundle.justifications)
+        if size > MAX_BUNDLE_BYTES:
+            raise Malformed(f"a bundle of {size} bytes from node {bundle.author}, at most {MAX_BUNDLE_BYTES} are taken")
+
+    def _check_content(self, bundle: Bundle) -> None:
+        """Points and scalars decode. A wrong number of commitments is another fault, and named later."""
+        if isinstance(bundle, DealBundle) and len(bundle.commits) == self.terms.threshold:
+            for commit in bundle.commits:
+                self.terms.scheme.decode_key(commit)
+        if isinstance(bundle, JustificationBundle):
+            for shown in bundle.justifications:
+                if len(shown.share) != SCALAR_BYTES:
+                    raise MalformedScalar(f"a share has {SCALAR_BYTES} bytes, got {len(shown.share)}")
+                if int.from_bytes(shown.share, "big") >= self.terms.scheme.key_group.order:
+                    raise MalformedScalar("a share is not below the group order")
