@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass, replace
 from typing import Final
 
-from collective.errors import BadSetting, CollectiveError, InvalidSignature
+from collective.errors import BadSetting, CollectiveError, InvalidSignature, OutOfTurn
 from drand.errors import InvalidGroup
 from drand.model.chain import canonical_beacon_id
 from drand.model.group import Group, Identity, indexed
@@ -27,6 +27,18 @@ class WrongSecret(CollectiveError):
     """A message of the setup that does not carry the ceremony's shared secret."""
 
     hint = "leader and participants must be given the same secret; a file's trailing newline counts"
+
+
+class AlreadyRunning(OutOfTurn):
+    """A ceremony is asked for while another one runs."""
+
+    hint = "watch it with `drand util status`; it has to end or to be abandoned before another one can begin"
+
+
+class AlreadyDone(OutOfTurn):
+    """A fresh ceremony is asked for where a group exists: it would replace the chain."""
+
+    hint = "to begin a new chain and forget this one, stop the daemon and run `drand util reset`"
 
 
 class SharedSecret:
