@@ -1,0 +1,221 @@
+"""A network of real daemon processes on loopback, set up through the ordinary commands. `drand demo`, tests and bench use it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collective.entropy import SystemEntropy
+from collective.errors import Unavailable
+from drand.errors import DrandError
+
+READY = "drand is ready"           # what a daemon prints once its listeners are open
+STOP_PATIENCE_S = 10
+START_PATIENCE_S = 60
+
+
+class CommandFailed(DrandError):
+    """One of the ordinary commands did not succeed."""
+
+
+class NodeDied(Unavailable):
+    """A daemon ended before it was ready."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that nobody listens on now (somebody may take one before we do: then `start` says so)."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@dataclass(kw_only=True)
+class LocalNode:
+    """One daemon process and where it listens."""
+
+    name: str
+    folder: Path
+    private: str                       # host:port of the peers' gRPC
+    public: str                        # host:port of the HTTP API
+    control: str                       # port
+    command: Sequence[str]             # what starts a drand: ours, or another binary with the same flags
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    ready: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def log(self) -> Path:
+        """Everything the daemon printed."""
+        return self.folder.parent / f"{self.name}.log"
+
+    def run(self, *arguments: str, timeout_s: float = 120) -> str:
+        """Run one ordinary command against this node; returns its output. Raises CommandFailed with the error text."""
+        done = subprocess.run(
+            [*self.command, *arguments], capture_output=True, text=True, timeout=timeout_s, env=self._environment()
+        )
+        if done.returncode != 0:
+            words = " ".join(arguments)
+            raise CommandFailed(f"`drand {words}` at {self.name}: {(done.stderr + done.stdout).strip()}")
+        return done.stdout
+
+    def popen(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start one ordinary command and leave it running."""
+        return subprocess.Popen(
+            [*self.command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment(),
+            start_new_session=True,
+        )
+
+    def start(self, *extra: str) -> None:
+        """Start the daemon; `wait_ready` tells when it listens."""
+        arguments = ["start", "--folder", str(self.folder), "--control", self.control, "--tls-disable"]
+        arguments += ["--private-listen", self.private, "--public-listen", self.public, *extra]
+        self.ready.clear()
+        self.process = subprocess.Popen(
+            [*self.command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment(),
+            start_new_session=True,        # Ctrl-C is ours: we stop the daemons in order
+        )
+        threading.Thread(target=self._keep_log, args=(self.process,), daemon=True).start()
+
+    def wait_ready(self) -> None:
+        """Wait until the daemon listens; raises NodeDied with its last words where it ends instead."""
+        assert self.process is not None
+        if not self.ready.wait(START_PATIENCE_S) or self.process.poll() is not None:
+            raise NodeDied(f"{self.name} did not start: {self.last_words()}", hint=f"its log is {self.log}")
+
+    def last_words(self) -> str:
+        """The last lines of the log."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return " | ".join(lines[-3:]) or "it printed nothing"
+
+    def kill(self) -> None:
+        """SIGKILL: what a power cut looks like to the process."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for one that does not listen."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(how)
+        try:
+            process.wait(STOP_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("DRAND_")}
+        return inherited | self.environment
+
+    def _keep_log(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        with self.log.open("ab", buffering=0) as log:
+            for line in process.stdout:
+                log.write(line)
+                if READY.encode() in line:
+                    self.ready.set()
+        self.ready.set()                   # it ended: whoever waits shall look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceremony:
+    """What a key generation is held with."""
+
+    threshold: int
+    period: str = "3s"
+    catchup_period: str = "1s"
+    timeout: str = "2s"                # length of one phase; a silent node costs three of them
+    scheme: str = "pedersen-bls-chained"
+    beacon_id: str = "default"
+
+
+class LocalNetwork:
+    """Some nodes below one folder, the first of which leads."""
+
+    def __init__(self, folder: Path, nodes: int, command: Sequence[str] | None = None) -> None:
+        self.folder = folder
+        own = command or (sys.executable, "-m", "drand.cli.main")
+        ports = free_ports(3 * nodes)
+        self.nodes = [
+            LocalNode(
+                name=f"node{number + 1}",
+                folder=folder / f"node{number + 1}",
+                private=f"127.0.0.1:{ports[3 * number]}",
+                public=f"127.0.0.1:{ports[3 * number + 1]}",
+                control=str(ports[3 * number + 2]),
+                command=own,
+            )
+            for number in range(nodes)
+        ]
+        self.secret = SystemEntropy().bytes(32).hex()
+
+    def start(self) -> None:
+        """Start every daemon and wait until all listen."""
+        for node in self.nodes:
+            node.folder.mkdir(parents=True, exist_ok=True)
+            node.start()
+        for node in self.nodes:
+            node.wait_ready()
+
+    def generate_keys(self, ceremony: Ceremony) -> None:
+        """Every node makes its long-term key pair."""
+        for node in self.nodes:
+            flags = ["--folder", str(node.folder), "--control", node.control, "--tls-disable"]
+            flags += ["--scheme", ceremony.scheme, "--id", ceremony.beacon_id]
+            node.run("generate-keypair", *flags, node.private)
+
+    def hold(self, ceremony: Ceremony, said: Callable[[str], None] = lambda line: None) -> str:
+        """Hold the key generation through `drand share`; returns the group file. Raises CommandFailed."""
+        leader, *others = self.nodes
+        running = [leader.popen(*self._share_flags(leader, ceremony), *self._lead_flags(ceremony))]
+        running += [
+            node.popen(*self._share_flags(node, ceremony), "--connect", leader.private, "--tls-disable") for node in others
+        ]
+        said(f"{len(running)} `drand share` commands are running; {leader.name} leads")
+        results = [process.communicate() for process in running]
+        for node, process, (out, err) in zip(self.nodes, running, results, strict=True):
+            if process.returncode != 0:
+                raise CommandFailed(f"`drand share` at {node.name}: {(err + out).strip()}")
+        return results[0][0]
+
+    def _share_flags(self, node: LocalNode, ceremony: Ceremony) -> list[str]:
+        secret_file = self.folder / "secret"
+        if not secret_file.exists():
+            descriptor = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(self.secret)
+        return ["share", "--control", node.control, "--secret-file", str(secret_file), "--id", ceremony.beacon_id]
+
+    def _lead_flags(self, ceremony: Ceremony) -> list[str]:
+        flags = ["--leader", "--nodes", str(len(self.nodes)), "--threshold", str(ceremony.threshold)]
+        flags += ["--period", ceremony.period, "--catchup-period", ceremony.catchup_period]
+        return [*flags, "--timeout", ceremony.timeout]
+
+    def stop(self) -> None:
+        """End every daemon that still runs."""
+        for node in self.nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.process.send_signal(signal.SIGTERM)
+        for node in self.nodes:
+            node.stop()

@@ -1,0 +1,156 @@
+"""`drand verify`: check one or many beacons against a chain, offline."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from collective.clock import monotonic_s
+from collective.entropy import SystemEntropy
+from collective.errors import BadSetting, Malformed
+from collective.signatures.batch import GOOD_BATCH
+from drand.client.chains import PUBLIC_CHAINS, public_chain
+from drand.errors import EXIT_INVALID, InvalidBeacon
+from drand.model.chain import Beacon, Round
+from drand.model.schemes import SCHEME_NAMES, Scheme, scheme_named
+from drand.model.verification import ChainVerifier
+from drand.wire.http_json import parse_beacons, parse_chain_info
+
+MAX_INFO_BYTES = 1 << 20
+MOST_NAMED = 10                    # bad rounds named one by one; the rest are counted
+TELL_EVERY_S = 2.0
+
+
+@click.command()
+@click.option("--chain", help=f"A built-in chain ({', '.join(PUBLIC_CHAINS)}), its hash, or a chain info file (v1 or v2 JSON).")
+@click.option("--public-key", metavar="HEX", help="The group's key, instead of a chain; with --scheme.")
+@click.option("--scheme", metavar="NAME", help=f"The scheme of --public-key: {', '.join(SCHEME_NAMES)}.")
+@click.option("--quiet", is_flag=True, help="Say nothing about valid beacons.")
+@click.argument("file", type=click.File("rb"), default="-")
+def verify(chain: str | None, public_key: str | None, scheme: str | None, quiet: bool, file: BinaryIO) -> int:
+    """Check beacons against a chain: JSON or NDJSON in FILE (or standard input), as the HTTP API gives them.
+
+    Many beacons are checked in batches. Exit code 0 only when there was at least one and every one is valid, 4 when
+    one is not.
+    """
+    verifier = chosen_verifier(chain, public_key, scheme)
+    tally = Tally()
+    for batch in batches(parse_beacons(file)):
+        tally.add(batch, bad_rounds(verifier, batch))
+        tally.tell_progress()
+    if not tally.seen:
+        raise Malformed("there is no beacon in the input", hint="give what /public/{round} answers, one or many")
+    for line in tally.bad_lines():
+        click.echo(line, err=True)
+    if tally.bad:
+        click.echo(f"error: {tally.bad} of {tally.seen} beacons are not valid on this chain", err=True)
+        return EXIT_INVALID
+    if not quiet:
+        click.echo(tally.verdict())
+    return 0
+
+
+def chosen_verifier(chain: str | None, public_key: str | None, scheme: str | None) -> ChainVerifier:
+    """The key and scheme to verify with; raises BadSetting unless exactly one way to name them is used."""
+    if (chain is None) == (public_key is None):
+        raise BadSetting("name the chain: either --chain, or --public-key with --scheme")
+    if chain is not None:
+        info = public_chain(chain) or parse_chain_info(read_info(chain))
+        if scheme is not None and scheme != info.scheme.name:
+            raise BadSetting(f"the chain's scheme is {info.scheme.name}, not {scheme}")
+        return ChainVerifier(info.scheme, info.public_key)
+    if scheme is None:
+        raise BadSetting("--public-key needs --scheme", hint=f"one of {', '.join(SCHEME_NAMES)}")
+    return ChainVerifier(scheme_named(scheme), unhex_key(public_key or "", scheme_named(scheme)))
+
+
+def read_info(name: str) -> bytes:
+    """The chain info file `name`."""
+    path = Path(name)
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_INFO_BYTES)
+    except OSError as error:
+        known = ", ".join(PUBLIC_CHAINS)
+        raise BadSetting(f"no chain and no readable file is called {name!r}", hint=f"built in are: {known}") from error
+
+
+def unhex_key(text: str, scheme: Scheme) -> bytes:
+    """The key's bytes; raises BadSetting naming the wanted length."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != scheme.key_bytes:
+        raise BadSetting(f"--public-key: {2 * scheme.key_bytes} hexadecimal digits make a key of {scheme.name}")
+    return key
+
+
+def batches(beacons: Iterator[Beacon]) -> Iterator[list[Beacon]]:
+    """Runs of at most GOOD_BATCH beacons."""
+    while batch := list(islice(beacons, GOOD_BATCH)):
+        yield batch
+
+
+def bad_rounds(verifier: ChainVerifier, batch: Sequence[Beacon]) -> dict[int, str]:
+    """Positions in the batch that fail, with the reason. A single beacon is told exactly why."""
+    places: dict[int, str] = {}
+    suspects = verifier.bad_rounds(batch, SystemEntropy())
+    for place, beacon in enumerate(batch):
+        if beacon.round in suspects:
+            reason = why(verifier, beacon)
+            if reason is not None:
+                places[place] = reason
+    return places
+
+
+def why(verifier: ChainVerifier, beacon: Beacon) -> str | None:
+    """Why a beacon fails alone, or None: a round may stand in the input twice, once right and once wrong."""
+    try:
+        verifier.check(beacon)
+    except InvalidBeacon as error:
+        return str(error)
+    return None
+
+
+class Tally:
+    """What was seen so far."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.bad = 0
+        self.first: Round | None = None
+        self.last: Round | None = None
+        self.only: Beacon | None = None
+        self._named: list[str] = []
+        self._told_s = monotonic_s()
+
+    def add(self, batch: Sequence[Beacon], bad: dict[int, str]) -> None:
+        """Count one batch."""
+        rounds = [beacon.round for beacon in batch]
+        self.first = min(rounds + ([self.first] if self.first is not None else []))
+        self.last = max(rounds + ([self.last] if self.last is not None else []))
+        self.seen += len(batch)
+        self.only = batch[0] if self.seen == 1 else None
+        self.bad += len(bad)
+        self._named += [f"invalid: {reason}" for reason in list(bad.values())[: MOST_NAMED - len(self._named)]]
+
+    def tell_progress(self) -> None:
+        """A line on a terminal's stderr every now and then."""
+        if sys.stderr.isatty() and monotonic_s() - self._told_s > TELL_EVERY_S:
+            self._told_s = monotonic_s()
+            click.echo(f"{self.seen} beacons checked, {self.bad} not valid", err=True)
+
+    def bad_lines(self) -> list[str]:
+        """The first bad beacons by name, and how many more there are."""
+        more = self.bad - len(self._named)
+        return self._named + ([f"... and {more} more"] if more else [])
+
+    def verdict(self) -> str:
+        """What was found, when all is well."""
+        if self.only is not None:
+            return f"round {self.only.round} is valid; randomness {self.only.randomness.hex()}"
+        return f"all {self.seen} beacons are valid, rounds {self.first} to {self.last}"

@@ -1,0 +1,99 @@
+"""Turns the facts that machines report into log lines. Secrets never reach a fact, so they never reach a log."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from drand.protocol.steps import (
+    CandidateJoined,
+    CeremonyFailed,
+    CeremonyFinished,
+    CulpritNamed,
+    Fact,
+    GroupProposed,
+    Noted,
+    PhaseChanged,
+    RoundMade,
+    RoundMissed,
+    SyncProgressed,
+)
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def words(fact: Fact) -> tuple[int, str, dict[str, object]]:
+    """(level, message, fields) of one fact."""
+    match fact:
+        case CandidateJoined(address, present, wanted):
+            return logging.INFO, "candidate joined", {"address": address, "present": present, "wanted": wanted}
+        case GroupProposed(group):
+            fields: dict[str, object] = {"nodes": len(group.nodes), "threshold": group.threshold}
+            return logging.INFO, "group proposed, key generation begins", fields | {"hash": group.hash().hex()}
+        case PhaseChanged(phase, received, expected):
+            return logging.INFO, "phase changed", {"phase": phase.value, "received": received, "expected": expected}
+        case CulpritNamed(index, what, proved):
+            return logging.WARNING, "culprit named", {"node": index, "what": what, "proved": proved}
+        case CeremonyFinished(epoch):
+            group = epoch.group
+            found: dict[str, object] = {"index": epoch.index, "nodes": len(group.nodes), "group": group.hash().hex()}
+            return logging.INFO, "key generation finished", found | {"chain": group.chain_info().hash().hex()}
+        case CeremonyFailed(reason):
+            return logging.ERROR, "ceremony failed", {"reason": reason}
+        case RoundMade(round_, late_s):
+            return logging.INFO, "round made", {"round": round_, "late_ms": round(late_s * 1000, 1)}
+        case RoundMissed(round_, last):
+            return logging.WARNING, "chain is behind", {"round": round_, "last": last}
+        case SyncProgressed(round_, target):
+            return logging.INFO, "catching up", {"round": round_, "target": target}
+        case Noted(level, text, details):
+            return LEVELS.get(level, logging.INFO), text, dict(details)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """time, level, logger, message, fields as JSON; separated by tabs, as Go's console log is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        parts = [at, record.levelname, record.name, record.getMessage()]
+        fields = getattr(record, "fields", None)
+        if fields:
+            parts.append(json.dumps(fields, default=str))
+        if record.exc_info:
+            parts.append(json.dumps(self.formatException(record.exc_info)))
+        return "\t".join(parts)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: level, ts, logger, msg, and the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line: dict[str, object] = {
+            "level": record.levelname,
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "logger": record.name,
+            "msg": record.getMessage(),
+            **(getattr(record, "fields", None) or {}),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def set_up_logging(*, json_lines: bool, verbose: bool) -> None:
+    """Log to standard output, as v1.5.11 does; info and above, debug too when `verbose`."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for noisy in ("asyncio", "grpc", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def say(logger: logging.Logger, fact: Fact) -> None:
+    """Log one fact."""
+    level, message, fields = words(fact)
+    logger.log(level, message, extra={"fields": fields})
