@@ -45,7 +45,8 @@ def beacon_json(beacon: Beacon) -> bytes:
 
 
 def chain_info_json(info: ChainInfo) -> bytes:
-    """The body of /info, a newline at its end."""
+    """The body of /info, a newline at its end. The beacon id is written as it stands; none is left out."""
+    beacon_id = go_string(info.beacon_id) if info.beacon_id else ""
     fields = {
         "public_key": hex_field(info.public_key),
         "period": number_field(info.period_s),
@@ -53,7 +54,7 @@ def chain_info_json(info: ChainInfo) -> bytes:
         "hash": hex_field(info.hash()),
         "groupHash": hex_field(info.genesis_seed),
         "schemeID": go_string(info.scheme.name),
-        "metadata": go_object({"beaconID": go_string(canonical_beacon_id(info.beacon_id))}),
+        "metadata": go_object({"beaconID": beacon_id}),
     }
     return go_object(fields).encode() + b"\n"
 

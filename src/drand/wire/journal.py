@@ -47,7 +47,7 @@ def encode_journal_record(record: JournalRecord) -> bytes:
 
 
 def decode_journal_record(data: bytes) -> JournalRecord:
-    """The record in `data`; raises Malformed. The points of a bundle were decoded before it was kept, and are not again."""
+    """The record in `data`; raises Malformed. A bundle's points were decoded before it was kept, and are not again."""
     entry = _entry(data)
     match entry.WhichOneof("record"):
         case "ceremony_started":

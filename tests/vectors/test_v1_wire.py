@@ -1,0 +1,205 @@
+"""Every captured gRPC message of a live Go network, decoded to nouns and encoded again; and its HTTP bodies."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from collective.signatures import schnorr
+from drand.model.chain import Beacon, Round
+from drand.model.group import Group
+from drand.model.packets import OUR_VERSION, Metadata
+from drand.model.schemes import scheme_named
+from drand.wire import packets
+from drand.wire.bundles import decode_dkg_packet, encode_dkg_packet
+from drand.wire.gen import drand_pb2, protocol_pb2
+from drand.wire.groups import decode_chain_info, encode_chain_info
+from drand.wire.http_json import beacon_json, chain_info_json, parse_beacon, parse_beacons, parse_chain_info
+from drand.wire.identities import decode_identity_response, encode_identity_response
+from drand.wire.metadata import decode_metadata, encode_empty, encode_metadata, metadata_of
+from drand.wire.toml_files import decode_group_file
+from tests.support.vectors import folder, load, v1_cases
+
+unhex = bytes.fromhex
+Vector = dict[str, Any]
+CHAINED = scheme_named("pedersen-bls-chained")
+ABOUT_DEFAULT = Metadata(OUR_VERSION, "default")
+
+
+def captured() -> list[Any]:
+    """One parameter per line of the capture, named by line and method."""
+    path = folder() / "drand/wire.jsonl"
+    if not folder().is_dir():
+        reason = f"no test vectors at {folder()}; set DRAND_VECTORS"
+        return [pytest.param(None, id="absent", marks=pytest.mark.skip(reason=reason))]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [pytest.param(one, id=f"{at}-{one['method'].rsplit('/')[-1]}") for at, one in enumerate(lines, 1)]
+
+
+def again_identity_request(data: bytes) -> Message:
+    message = protocol_pb2.IdentityRequest.FromString(data)
+    return protocol_pb2.IdentityRequest(metadata=encode_metadata(metadata_of(message)))
+
+
+def again_identity(data: bytes) -> Message:
+    metadata = metadata_of(protocol_pb2.IdentityResponse.FromString(data))
+    identity = decode_identity_response(data, CHAINED)
+    identity.check_self_signature()
+    return encode_identity_response(identity, metadata)
+
+
+def again_empty(data: bytes) -> Message:
+    message = drand_pb2.Empty.FromString(data)
+    return encode_empty(metadata_of(message) if message.HasField("metadata") else None)
+
+
+def again_signal(data: bytes) -> Message:
+    metadata = metadata_of(protocol_pb2.SignalDKGPacket.FromString(data))
+    return packets.encode_signal(packets.decode_signal(data, CHAINED), metadata)
+
+
+def again_push(data: bytes) -> Message:
+    metadata = metadata_of(protocol_pb2.DKGInfoPacket.FromString(data))
+    return packets.encode_group_push(packets.decode_group_push(data, CHAINED), metadata)
+
+
+def again_dkg(data: bytes) -> Message:
+    metadata = metadata_of(protocol_pb2.DKGPacket.FromString(data))
+    return encode_dkg_packet(decode_dkg_packet(data, CHAINED), metadata)
+
+
+def again_partial(data: bytes) -> Message:
+    metadata = metadata_of(protocol_pb2.PartialBeaconPacket.FromString(data))
+    return packets.encode_partial(packets.decode_partial(data), metadata)
+
+
+def again_sync_request(data: bytes) -> Message:
+    return packets.encode_sync_request(packets.decode_sync_request(data))
+
+
+def again_synced(data: bytes) -> Message:
+    return packets.encode_synced_beacon(packets.decode_synced_beacon(data))
+
+
+AGAIN: dict[str, tuple[Callable[[bytes], Message], Callable[[bytes], Message]]] = {
+    "/drand.Protocol/GetIdentity": (again_identity_request, again_identity),
+    "/drand.Protocol/SignalDKGParticipant": (again_signal, again_empty),
+    "/drand.Protocol/PushDKGInfo": (again_push, again_empty),
+    "/drand.Protocol/BroadcastDKG": (again_dkg, again_empty),
+    "/drand.Protocol/PartialBeacon": (again_partial, again_empty),
+    "/drand.Protocol/SyncChain": (again_sync_request, again_synced),
+}
+
+
+@pytest.mark.parametrize("line", captured())
+def test_a_captured_message_becomes_nouns_and_the_same_bytes_again(line: Vector) -> None:
+    request, response = AGAIN[line["method"]]
+    seen = Counter(line.keys() & {"req", "resp", "stream_item", "code"})
+    assert seen, "a line that shows no message"
+    if "req" in line:
+        assert request(unhex(line["req"])).SerializeToString().hex() == line["req"]
+    for part in ("resp", "stream_item"):
+        if part in line:
+            assert response(unhex(line[part])).SerializeToString().hex() == line[part]
+
+
+def test_a_captured_sync_stream_is_a_chain_that_verifies() -> None:
+    info = decode_group_file(named("group/live/after-dkg")["expected"]["group_toml"].encode()).chain_info()
+    public_key = CHAINED.decode_key(info.public_key)
+    items = [json.loads(line) for line in (folder() / "drand/wire.jsonl").read_text().splitlines()]
+    beacons = [packets.decode_synced_beacon(unhex(item["stream_item"])) for item in items if "stream_item" in item]
+    assert {synced.beacon_id for synced in beacons} == {"default"}
+    previous = Beacon(Round(0), info.genesis_seed)
+    for synced in beacons:
+        beacon = synced.beacon
+        assert (beacon.round, beacon.previous_signature) == (previous.round + 1, previous.signature)
+        CHAINED.bls.verify(public_key, CHAINED.digest(beacon.round, beacon.previous_signature), beacon.signature)
+        previous = beacon
+
+
+def named(name: str) -> Vector:
+    return next(vector for vector in load("drand/v1.json")["vectors"] if vector["name"] == name)
+
+
+@pytest.mark.parametrize("vector", v1_cases("wire"))
+def test_a_described_message_says_what_go_read_in_it(vector: Vector) -> None:
+    encoded, expected = unhex(vector["inputs"]["request"]), vector["expected"]
+    if vector["name"].startswith("wire/push-dkg-info"):
+        push = packets.decode_group_push(encoded, CHAINED)
+        assert push.group.hash().hex() == expected["group_hash"]
+        assert push.secret.decode() == expected["secret_proof_ascii"]
+        assert push.dkg_timeout_s == expected["dkg_timeout"]
+        assert push.signature.hex() == expected["schnorr_signature"]
+        leader = CHAINED.decode_key(unhex(vector["inputs"]["leader_public_key"]))
+        schnorr.verify(CHAINED.key_group, leader, push.group.hash(), push.signature)
+        assert expected["secret_proof_ascii"] not in repr(push)
+        return
+    packet = packets.decode_partial(encoded)
+    assert packet.round == expected["round"]
+    assert int.from_bytes(packet.partial[:2], "big") == expected["index"]
+    assert packet.partial.hex() == expected["partial_sig"]
+    assert packet.previous_signature.hex() == expected["previous_signature"]
+    assert packets.encode_partial(packet, ABOUT_DEFAULT).SerializeToString() == encoded
+    assert again_empty(unhex(expected["response"])).SerializeToString().hex() == expected["response"]
+
+
+@pytest.mark.parametrize("vector", v1_cases("partial"))
+def test_the_packet_and_the_http_body_of_a_generated_round(vector: Vector) -> None:
+    given, expected = vector["inputs"], vector["expected"]
+    encoded = unhex(expected["partial_packet_proto_index0"])
+    packet = packets.decode_partial(encoded)
+    assert (packet.round, packet.previous_signature.hex()) == (given["round"], given["previous_signature"])
+    metadata = metadata_of(protocol_pb2.PartialBeaconPacket.FromString(encoded))
+    assert packets.encode_partial(packet, metadata).SerializeToString() == encoded
+    body = expected["http_json"].encode()
+    beacon = parse_beacon(body)
+    assert beacon.signature.hex() == expected["recovered_signature_threshold_3"]
+    assert beacon.randomness.hex() == expected["randomness"]
+    assert beacon_json(beacon) == body
+
+
+@pytest.mark.parametrize("vector", [case for case in v1_cases("verify-beacon") if "live" in (case.id or "")])
+def test_the_http_body_of_a_live_round(vector: Vector) -> None:
+    given, body = vector["inputs"], vector["expected"]["http_body"].encode()
+    beacon = parse_beacon(body)
+    assert beacon == Beacon(Round(given["round"]), unhex(given["signature"]), unhex(given["previous_signature"]))
+    assert beacon_json(beacon) == body.rstrip(b"\n")
+
+
+def test_live_bodies_are_read_one_a_line_and_as_an_array() -> None:
+    vectors = [v for v in load("drand/v1.json")["vectors"] if v["name"].startswith("verify-beacon/live")]
+    bodies = [vector["expected"]["http_body"].strip().encode() for vector in vectors]
+    expected = [parse_beacon(body) for body in bodies]
+    assert list(parse_beacons(body + b"\n" for body in bodies)) == expected
+    assert list(parse_beacons([b"[" + b",\n".join(bodies) + b"]"])) == expected
+
+
+@pytest.mark.parametrize("vector", v1_cases("http"))
+def test_the_chain_info_body_of_a_live_node(vector: Vector) -> None:
+    group = decode_group_file(named(vector["inputs"]["group"])["expected"]["group_toml"].encode())
+    body = vector["expected"]["body"].encode()
+    assert chain_info_json(group.chain_info()) == body
+    assert parse_chain_info(body) == group.chain_info()
+
+
+def with_chain_info() -> list[Any]:
+    cases = v1_cases("group")
+    return [case for case in cases if case.values[0] is None or "chain_info_proto" in case.values[0]["expected"]]
+
+
+@pytest.mark.parametrize("vector", with_chain_info())
+def test_the_chain_info_of_a_group_on_both_interfaces(vector: Vector) -> None:
+    expected = vector["expected"]
+    group: Group = decode_group_file(expected["group_toml"].encode())
+    encoded = unhex(expected["chain_info_proto"])
+    info = decode_chain_info(encoded)
+    assert info == group.chain_info()
+    metadata = decode_metadata(drand_pb2.ChainInfoPacket.FromString(encoded).metadata)
+    assert encode_chain_info(info, metadata).SerializeToString() == encoded
+    as_given = replace(info, beacon_id=vector["inputs"]["id"])
+    assert chain_info_json(as_given).decode().strip() == expected["chain_info_json_http"].strip()
+    assert parse_chain_info(expected["chain_info_json_http"].encode()) == info
