@@ -1,0 +1,76 @@
+"""Files that survive a crash whole: written beside their place, flushed, and moved there in one step."""
+
+import os
+from pathlib import Path
+
+from collective.errors import Unavailable
+
+PRIVATE_MODE = 0o600
+FOLDER_MODE = 0o740
+
+
+class DiskRefused(Unavailable):
+    """The disk would not take a file: full, read-only, or not ours. What was there before is still there."""
+
+    hint = "free space or check the permissions of the folder, then try again"
+
+
+def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:
+    """Make `path` and its missing parents with exactly `mode`; one that exists keeps its own. Raises DiskRefused."""
+    try:
+        for folder in (*reversed(path.parents), path):
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                folder.chmod(mode)
+                sync_folder(folder.parent)
+    except OSError as error:
+        raise DiskRefused(f"cannot make the folder {path}: {error.strerror}") from error
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Make `path` hold `data` with exactly `mode`: after a crash it is either the old file or the new one, whole.
+
+    Durable when it returns. The data waits in `.<name>.<pid>.tmp` of the same folder; raises DiskRefused.
+    """
+    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write_synced(waiting, data, mode)
+        waiting.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        waiting.unlink(missing_ok=True)
+        raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
+
+
+def create_file(path: Path, data: bytes, mode: int) -> None:
+    """Like `replace_file`, for a file that must not exist yet: raises FileExistsError, and then nothing has changed."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write_synced(waiting, data, mode)
+        os.link(waiting, path)  # unlike a rename, a link never replaces
+        sync_folder(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        waiting.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the folder itself, so that files made, moved or removed in it stay so after a crash."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_synced(path: Path, data: bytes, mode: int) -> None:
+    path.unlink(missing_ok=True)  # left by a process that died; a fresh file, so that `mode` holds from the start
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with open(handle, "wb") as file:
+        os.fchmod(handle, mode)  # whatever the umask is
+        file.write(data)
+        file.flush()
+        os.fsync(handle)
