@@ -31,6 +31,11 @@ class HostPort:
         """The address as a gRPC server binds it; every interface when no host is named."""
         return str(self) if self.host else f"[::]:{self.port}"
 
+    @property
+    def dial_target(self) -> str:
+        """The address as a client on this machine dials it."""
+        return str(self) if self.host not in ("", "0.0.0.0", "::") else f"{LOOPBACK}:{self.port}"  # noqa: S104
+
 
 @dataclass(frozen=True, slots=True)
 class UnixPath:

@@ -1,0 +1,98 @@
+"""Channels to peers: how they are opened, how many are kept, and what their errors mean."""
+
+import asyncio
+from collections import OrderedDict
+
+import grpc
+
+from collective.errors import CollectiveError
+from drand.model.group import Peer
+from drand.net.errors import MethodMissing, PeerRefused, PeerUnreachable
+from drand.wire.protobuf import MAX_MESSAGE_BYTES
+
+MAX_CHANNELS = 2048  # twice the largest group; the one unused for longest is closed
+CLOSE_GRACE_S = 5.0
+
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),  # gRPC would take http_proxy for peers on loopback too
+    ("grpc.enable_retries", 0),  # whether to say a thing again is the protocol's to decide
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),  # the default of two minutes would cost rounds after a peer's restart
+)
+
+
+class Channels:
+    """One open channel for each peer, bounded. Roots are read once, when the first TLS peer is called."""
+
+    def __init__(self, roots: bytes | None = None, *, most: int = MAX_CHANNELS) -> None:
+        self._roots = roots
+        self._most = most
+        self._open: OrderedDict[Peer, grpc.aio.Channel] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._credentials: grpc.ChannelCredentials | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __contains__(self, peer: Peer) -> bool:
+        return peer in self._open
+
+    def to(self, peer: Peer) -> grpc.aio.Channel:
+        """The channel to `peer`, opened when there is none; connecting happens in the background."""
+        channel = self._open.get(peer)
+        if channel is not None:
+            self._open.move_to_end(peer)
+            return channel
+        if peer.tls:
+            channel = grpc.aio.secure_channel(peer.address, self.credentials(), options=CHANNEL_OPTIONS)
+        else:
+            channel = grpc.aio.insecure_channel(peer.address, options=CHANNEL_OPTIONS)
+        self._open[peer] = channel
+        if len(self._open) > self._most:
+            _, oldest = self._open.popitem(last=False)
+            self._close_later(oldest)
+        return channel
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What a TLS peer is checked against: its name is the host part of its address."""
+        if self._credentials is None:
+            self._credentials = grpc.ssl_channel_credentials(root_certificates=self._roots)
+        return self._credentials
+
+    async def close(self) -> None:
+        """Close every channel; calls in progress are cancelled."""
+        channels, self._open = list(self._open.values()), OrderedDict()
+        await asyncio.gather(*self._closing, *(channel.close() for channel in channels))
+
+    def _close_later(self, channel: grpc.aio.Channel) -> None:
+        task = asyncio.get_running_loop().create_task(channel.close(CLOSE_GRACE_S))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def peer_error(peer: Peer, what: str, code: grpc.StatusCode, details: str | None) -> CollectiveError:
+    """The error for a call of `what` that ended with a gRPC status: unreachable, or refused in the peer's own words."""
+    text = (details or code.name)[:1024]
+    match code:
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return PeerUnreachable(f"{peer.address} did not answer {what} in time")
+        case grpc.StatusCode.UNAVAILABLE:
+            return PeerUnreachable(f"{peer.address} is unreachable: {text}", hint=_tls_hint(text))
+        case grpc.StatusCode.CANCELLED:
+            return PeerUnreachable(f"the call of {what} to {peer.address} was cancelled")
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return MethodMissing(f"{peer.address} does not know {what}", code=code.name)
+        case _:
+            return PeerRefused(text, code=code.name)
+
+
+def _tls_hint(text: str) -> str | None:
+    """A better hint where the two sides disagree about TLS."""
+    if "WRONG_VERSION_NUMBER" in text:
+        return "the peer answered in clear text: one side uses TLS and the other does not"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "the peer's certificate is not signed by a known root; put its root into the --certs-dir folder"
+    return None
