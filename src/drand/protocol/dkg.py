@@ -36,15 +36,13 @@ from drand.model.vault_messages import (
     VaultRequest,
 )
 from drand.protocol.complaints import Complaints, Culprit, Qualified
+from drand.protocol.dkg_clock import PhaseClock
 from drand.protocol.echo import EchoBroadcast
 from drand.protocol.faults import OurselvesEvicted
 from drand.protocol.steps import AskVault, CulpritNamed, Effect, Ids, PhaseChanged, Report, Send
 
 PHASE_ALARM = "dkg-phase"
-DEFAULT_PHASE_TIMEOUT_S = 10  # what 0 means on the wire (v1.5.11, DefaultDKGTimeout)
 RETRIES_PER_PHASE = 8  # how often a vault that refused for now is asked again
-
-_ENDS = {Phase.DEALING: 1, Phase.RESPONDING: 2, Phase.JUSTIFYING: 3, Phase.FINISHED: 4}  # after so many phase lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +86,11 @@ class KeyGeneration:
     terms            what everybody agreed on
     key              our long-term public key, encoded: a dealer's, a holder's, or both
     peers            all other nodes (in a resharing: of both groups)
-    phase_timeout_s  length of a phase; 0 means DEFAULT_PHASE_TIMEOUT_S
+    phase_timeout_s  length of a phase; 0 means 10
     leader           starts its clock at once; the others at the first bundle, or after one phase without any
 
-    Every method answers with effects, to be carried out in order. After the end they answer with none.
+    Every method answers with effects, to be carried out in order. Keep the machine for a while after its end: until the
+    last phase would be over, its alarm makes it send its bundles again, for a node that was down when they came.
     """
 
     def __init__(
@@ -108,15 +107,13 @@ class KeyGeneration:
         self.terms = terms
         self.leader = leader
         self.phase = Phase.DEALING
-        self._timeout_s = phase_timeout_s or DEFAULT_PHASE_TIMEOUT_S
+        self._clock = PhaseClock(phase_timeout_s)
         self._ids = ids
         self._entropy = entropy
         self._echo = EchoBroadcast(terms, peers)
         self._complaints = Complaints(terms, key)
         if self._complaints.dealer is None and self._complaints.holder is None:
             raise BadSetting("our key is in neither list of the session: we are no dealer and no holder")
-        self._begun_unix_s: float | None = None  # our clock's start
-        self._phases_over = 0  # how many phase lengths have passed since
         self._asked: VaultRequest | None = None  # nothing moves while the vault owes an answer
         self._refused = False  # it refused for now: ask again
         self._own: list[Bundle] = []  # what we sent, in order
@@ -141,7 +138,7 @@ class KeyGeneration:
         """The ceremony's setup is over. Call once, before anything else."""
         if self.leader:
             return self._begin(now)
-        return [WakeAt(PHASE_ALARM, now + self._timeout_s)]
+        return [WakeAt(PHASE_ALARM, now + self._clock.phase_s)]
 
     def on_bundle(self, bundle: Bundle, now: float) -> list[Effect]:
         """A bundle came in.
@@ -155,7 +152,7 @@ class KeyGeneration:
         if self.phase in (Phase.FINISHED, Phase.FAILED):
             return []  # late or stray: the sender may be honest
         received = self._echo.receive(bundle)
-        begun = self._begin(now) if self._begun_unix_s is None else []
+        begun = self._begin(now) if not self._clock.started else []
         return begun + received + self._advance(now)
 
     def on_vault_reply(self, reply: VaultReply, now: float) -> list[Effect]:
@@ -165,7 +162,7 @@ class KeyGeneration:
         match reply:
             case VaultRefused(retry=True):
                 self._refused = True
-                return [WakeAt(PHASE_ALARM, now + self._timeout_s / RETRIES_PER_PHASE)]
+                return [WakeAt(PHASE_ALARM, now + self._clock.phase_s / RETRIES_PER_PHASE)]
             case VaultRefused():
                 return self._fail(f"the vault refused: {reply.reason}", now)
             case SharesDealt() | DealsJudged() | SharesShown():
@@ -179,20 +176,20 @@ class KeyGeneration:
                 return self._fail(f"the vault answered with {type(reply).__name__}", now)
 
     def on_due(self, alarm: str, now: float) -> list[Effect]:
-        """The alarm PHASE_ALARM rang; other alarms are not ours."""
-        if alarm != PHASE_ALARM or self.ended:
+        """The alarm PHASE_ALARM rang; other alarms are not ours. It rings every half phase."""
+        if alarm != PHASE_ALARM or self.phase is Phase.FAILED:
             return []
-        if self._begun_unix_s is None:
+        if not self._clock.started:
             return self._begin(now)
-        while self._phases_over < _ENDS[Phase.FINISHED] and now >= self._ends_unix_s(self._phases_over + 1):
-            self._phases_over += 1
-        if self._asked is not None and self._phases_over >= _ENDS[Phase.FINISHED]:
+        effects = self._again() if self._clock.pass_to(now) else []
+        if self.ended:
+            return effects + self._wake()
+        if self._asked is not None and self._clock.over(Phase.FINISHED):
             return self._fail("the vault did not answer in time", now)
-        again: list[Effect] = []
         if self._asked is not None and self._refused:
             self._refused = False
-            again = [AskVault(self._asked)]
-        return again + (self._advance(now) or self._wake())
+            effects.append(AskVault(self._asked))
+        return effects + (self._advance(now) or self._wake())
 
     def replay(self, records: Iterable[Record], now: float) -> list[Effect]:
         """The process was restarted: come back to where the journal ends. Call on a new machine, in place of `start`.
@@ -213,19 +210,18 @@ class KeyGeneration:
                     self._leave_phase(entered_unix_s)
                 case _:
                     pass  # the ceremony's own records
-        if self._begun_unix_s is None:
+        if not self._clock.started:
             return self.start(now)
         if self.ended:
             return []
-        sent: list[Effect] = [Send(self._echo.peers, DkgPacket(bundle)) for bundle in self._own]
         self._asked = None
-        return sent + self._ask() + (self._advance(now) or self._wake())
+        return self._again() + self._ask() + (self._advance(now) or self._wake())
 
     # ------------------------------------------------------------ phases
 
     def _begin(self, now: float) -> list[Effect]:
         """Start the clock, and deal."""
-        self._begun_unix_s = now
+        self._clock.start(now)
         return [Persist(PhaseEntered(Phase.DEALING, now)), *self._ask(), *self._wake()]
 
     def _advance(self, now: float) -> list[Effect]:
@@ -237,7 +233,7 @@ class KeyGeneration:
 
     def _phase_over(self) -> bool:
         received, expected = self.progress
-        return received == expected or self._phases_over >= _ENDS[self.phase]
+        return received == expected or self._clock.over(self.phase)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -367,14 +363,19 @@ class KeyGeneration:
             self._complaints.judged(bundle)
             self._judged = True
 
-    def _ends_unix_s(self, phases: int) -> float:
-        return (self._begun_unix_s or 0.0) + phases * self._timeout_s
+    def _again(self) -> list[Effect]:
+        """Send once more what we sent.
+
+        Nobody acknowledges a bundle, so one that was lost, or came to a node that was down, would be lost for good;
+        whoever has it knows it by its hash. v1.5.11 sends once.
+        """
+        return [Send(self._echo.peers, DkgPacket(bundle)) for bundle in self._own]
 
     def _wake(self) -> list[Effect]:
-        """The alarm for the end of this phase, or for the next one if that has passed and the vault still works."""
-        if self.ended:
+        """The alarm for the next half phase; after the end as long as others may still be at work."""
+        if self.ended and self._clock.last_middle_passed:
             return []
-        return [WakeAt(PHASE_ALARM, self._ends_unix_s(max(self._phases_over + 1, _ENDS[self.phase])))]
+        return [WakeAt(PHASE_ALARM, self._clock.next_unix_s())]
 
     @staticmethod
     def _name(culprits: Iterable[Culprit]) -> list[Effect]:
