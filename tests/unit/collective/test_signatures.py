@@ -85,9 +85,12 @@ def test_a_source_that_repeats_itself_does_not_repeat_a_nonce() -> None:
 
 
 @given(message=st.binary(max_size=100), seed=st.integers(min_value=0, max_value=1000))
-def test_every_schnorr_signature_verifies(message: bytes, seed: int) -> None:
+def test_every_schnorr_signature_verifies_and_none_for_a_longer_message(message: bytes, seed: int) -> None:
     secret, public = key_pair(TOY, seed)
-    schnorr.verify(TOY, public, message, schnorr.sign(TOY, secret, message, SeededEntropy(seed)))
+    signature = schnorr.sign(TOY, secret, message, SeededEntropy(seed))
+    schnorr.verify(TOY, public, message, signature)
+    with pytest.raises(InvalidSignature):
+        schnorr.verify(TOY, public, message + b"!", signature)
 
 
 @every_scheme
