@@ -20,16 +20,15 @@ def split_host_port(address: str) -> tuple[str, str]:
     head, colon, port = address.rpartition(":")
     if not colon:
         raise _refused(address, "missing port in address")
-    if not head.startswith("["):
-        if ":" in head:
-            raise _refused(address, "too many colons in address")
-        host = head
-    else:
-        host, bracket, rest = head[1:].partition("]")
+    host = head
+    if address.startswith("["):
+        host, bracket, rest = address[1:].partition("]")
         if not bracket:
             raise _refused(address, "missing ']' in address")
-        if rest:
-            raise _refused(address, "missing port in address" if ":" not in rest else "too many colons in address")
+        if rest != f":{port}":
+            raise _refused(address, "too many colons in address" if rest.startswith(":") else "missing port in address")
+    elif ":" in head:
+        raise _refused(address, "too many colons in address")
     if "[" in host + port or "]" in host + port:
         raise _refused(address, "unexpected bracket in address")
     return host, port
