@@ -31,6 +31,7 @@ class BrokenBackend(CollectiveError):
     hint = f"reinstall the library, or set {BACKEND_VARIABLE} to the other backend"
 
 
+@cache
 def available_backends() -> tuple[str, ...]:
     """The names that `bls12381` accepts here, fastest first."""
     return tuple(name for name, module in _MODULE_OF.items() if importlib.util.find_spec(module) is not None)

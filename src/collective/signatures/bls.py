@@ -53,7 +53,8 @@ class BlsScheme:
         raises  MalformedPoint when `signature` is no point of the signature group or is the identity;
                 InvalidSignature when it does not verify, or when the public key is the identity
         """
-        self.verify_point(public_key, self.hash_to_point(message), self.signature_group.decode(signature))
+        decoded = self.signature_group.decode(signature)  # before the hash: garbage is refused at no cost
+        self.verify_point(public_key, self.hash_to_point(message), decoded)
 
     def verify_encoded(self, public_key: Point, hashed: Point, signature: bytes) -> None:
         """Like `verify`, for a message already hashed by `hash_to_point`."""
