@@ -110,6 +110,14 @@ def test_decoding_refuses_every_other_length(group: HashableGroup) -> None:
 
 
 @every_group
+def test_decoding_refuses_what_is_not_bytes(group: HashableGroup) -> None:
+    encoded = group.encode(group.generator())
+    for wrong in (bytearray(encoded), memoryview(encoded), list(encoded), encoded.hex(), None, 0):
+        with pytest.raises(MalformedPoint):
+            group.decode(wrong)  # type: ignore[arg-type]
+
+
+@every_group
 @settings(max_examples=60)
 @given(data=st.data())
 def test_random_bytes_are_refused_or_canonical(group: HashableGroup, data: st.DataObject) -> None:

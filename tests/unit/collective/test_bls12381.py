@@ -127,17 +127,6 @@ def test_an_encoding_without_the_compression_bit_is_refused(backend: str, side: 
 
 
 @on_every_backend
-@on_both_groups
-def test_only_bytes_are_decoded(backend: str, side: str) -> None:
-    group = group_of(backend, side)
-    encoded = group.encode(group.generator())
-    wrong: Any
-    for wrong in (bytearray(encoded), memoryview(encoded), list(encoded), encoded.hex(), None, 0):
-        with pytest.raises(MalformedPoint):
-            group.decode(wrong)
-
-
-@on_every_backend
 def test_a_point_of_the_curve_outside_the_subgroup_is_refused(backend: str) -> None:
     group = bls12381(backend).g1
     refused = on_curve = 0
