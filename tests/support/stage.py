@@ -1,4 +1,4 @@
-"""A small stage for beacon machines: time, alarms, vaults, streams and stores, with no chance in it.
+"""A small stage for beacon machines: time, alarms, vaults, streams and stores, with no chance in it but seeded loss.
 
 It carries effects out as a shell would and holds them to the contract: what is stored follows and verifies, what is
 published is stored already, no vault is asked twice at once for one round.
@@ -7,6 +7,7 @@ published is stored already, no vault is asked twice at once for one round.
 import heapq
 from dataclasses import dataclass
 from itertools import count
+from random import Random
 
 from collective.errors import CollectiveError
 from collective.machine import Due, Persist, WakeAt
@@ -84,10 +85,12 @@ class _Stream:
 class Stage:
     """Some nodes of a committee, each with its machine, its store, its vault and its alarms."""
 
-    def __init__(self, committee: Committee, now: float, batch: int = 4) -> None:
+    def __init__(self, committee: Committee, now: float, batch: int = 4, loss: float = 0, seed: int = 0) -> None:
         self.committee = committee
         self.now = now
         self.batch = batch
+        self.loss = loss
+        self._chance = Random(seed)
         self.nodes: dict[int, BeaconNode] = {}
         self.stores: dict[int, list[Beacon]] = {}
         self.published: dict[int, list[Round]] = {}
@@ -168,6 +171,8 @@ class Stage:
                 self.published[index].append(beacon.round)
             case Send(peers, message):
                 for at in self._reached(index, peers):
+                    if self._chance.random() < self.loss:
+                        continue
                     self._post(at, Received(f"10.0.0.{index}", message), WIRE_S)
             case AskVault(SignPartial() as request):
                 self._ask_vault(index, request)

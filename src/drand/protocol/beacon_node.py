@@ -85,7 +85,8 @@ class BeaconNode:
         self._refused = Round(0)  # the round that the vault refused last, and how often in a row
         self._refusals = 0
         self._hint = Round(0)  # up to where peers' partials show that the others have come
-        self._hinted = Round(0)  # the current round when a hint was last followed: one each round
+        self._hinted = Round(0)  # the current round when a hint was last followed
+        self._hint_waits = False  # the alarm to follow it is set
 
     @property
     def group(self) -> Group:
@@ -153,11 +154,13 @@ class BeaconNode:
         if not self._running:
             return []
         if alarm == ROUND_ALARM:
+            self._hint_waits = False
             round_, wake = self._ticker.on_due(now)
             return [wake] if round_ is None else [wake, *self._tick(round_)]
         if alarm == CATCHUP_ALARM and self.head.round < self._ticker.current(now):
             return self._sign_next()
         if alarm == SYNC_ALARM:
+            self._hint_waits = False
             return self._sync.want(self._hint, self.head)
         return []
 
@@ -242,14 +245,16 @@ class BeaconNode:
     def _follow_hint(self, round_: Round, current: Round, now: float) -> list[Effect]:
         """A partial of `round_` says that the round before exists. Where we lack it, fetch it, in a moment.
 
-        The moment lets partials under way do their work. Anybody can send such a hint, so it is followed once a round.
+        The moment lets partials under way do their work. Anybody can send such a hint: unless our own clock says, too,
+        that we are behind, it is followed once a round only.
         """
         if round_ <= self.head.round + 1:
             return []
         self._hint = max(self._hint, Round(round_ - 1))
-        if self._hinted == current or self._sync.running:
+        doubtful = self._hinted == current and self.head.round + 1 >= current
+        if doubtful or self._hint_waits or self._sync.running:
             return []
-        self._hinted = current
+        self._hinted, self._hint_waits = current, True
         return [WakeAt(SYNC_ALARM, now + min(HINT_PAUSE_S, self._group.period_s / 10))]
 
     def _aggregate(self, now: float) -> list[Effect]:

@@ -109,6 +109,7 @@ class Sync:
             return []
         self.target = target
         self._tip = head
+        self._node = None
         self._untried = self._order()
         self._attempts += 1
         return self._proceed()
@@ -136,12 +137,12 @@ class Sync:
         return effects + self._proceed()
 
     def _link(self, beacons: Sequence[Beacon], up_to: Round) -> tuple[list[Beacon], str | None]:
-        """Those that follow the tip one after the other, and why the next one does not."""
+        """Those that follow the tip one after the other up to `up_to`, and why the next one does not, if so."""
         linked: list[Beacon] = []
         for received in beacons:
             beacon = as_stored(received, self._group.scheme)
-            if beacon.round > up_to:
-                return linked, f"round {beacon.round} was not asked for"
+            if self._tip.round >= up_to:
+                break
             try:
                 check_follows(self._tip, beacon, self._group.scheme)
             except InvalidBeacon as error:

@@ -417,7 +417,23 @@ def test_a_partial_that_shows_the_others_ahead_makes_us_fetch_after_a_moment_onc
     assert alone.hear(COMMITTEE.partial(1, 6), now) == [f"wake sync at {now + 0.5:g}"]
     assert alone.hear(COMMITTEE.partial(2, 6), now) == []
     assert alone.due("sync", now + 0.5) == ["fetch 5..5 from n1:1"]
+    assert alone.hear(COMMITTEE.partial(3, 6), now) == []
     assert alone.noticed(alone.node.handle(StreamEnded(alone.stream, "gone"), now + 1))[-1] == "fetch 5..5 from n2:1"
+
+
+def test_a_hint_is_doubted_when_it_leads_nowhere_unless_the_clock_agrees() -> None:
+    alone = Alone(head=4, now=COMMITTEE.due(5) - 1)
+    now = COMMITTEE.due(5) + 1
+    assert alone.hear(COMMITTEE.bad_partial(1, 6), now) == [f"wake sync at {now + 0.5:g}"]
+    alone.due("sync", now + 0.5)
+    for _ in range(3):
+        alone.noticed(alone.node.handle(StreamEnded(alone.stream, "nothing there"), now + 1))
+    assert not alone.node.syncing
+    assert alone.hear(COMMITTEE.bad_partial(2, 6), now + 1) == []
+    alone.tick(6)
+    for _ in range(3):
+        alone.noticed(alone.node.handle(StreamEnded(alone.stream, "nothing there"), now + 31))
+    assert alone.hear(COMMITTEE.partial(3, 6), now + 31) == [f"wake sync at {now + 31.5:g}"]
 
 
 def test_a_hint_that_the_partials_have_overtaken_is_not_followed() -> None:
@@ -492,7 +508,8 @@ def test_a_stopped_node_closes_its_stream_and_does_nothing_more() -> None:
 def test_kills_cuts_and_absent_vaults_cost_no_round_and_the_chain_comes_back(data: st.DataObject) -> None:
     """Safety is checked by the stage at every write; liveness once the faults stop."""
     committee = Committee(data.draw(st.sampled_from([TOY_CHAINED, TOY_UNCHAINED])), size=5, threshold=3)
-    stage = Stage(committee, now=GENESIS_S - 1)
+    loss, seed = data.draw(st.sampled_from([0, 0.1, 0.3])), data.draw(st.integers(0, 2**32))
+    stage = Stage(committee, now=GENESIS_S - 1, loss=loss, seed=seed)
     for index in range(5):
         stage.boot(index)
     for _ in range(data.draw(st.integers(0, 12))):
@@ -509,6 +526,7 @@ def test_kills_cuts_and_absent_vaults_cost_no_round_and_the_chain_comes_back(dat
                 stage.vault_away ^= {index}
     stage.cut.clear()
     stage.vault_away.clear()
+    stage.loss = 0
     for index in set(range(5)) - set(stage.nodes):
         stage.boot(index)
     behind = int((stage.now - GENESIS_S) // PERIOD_S) + 1

@@ -151,23 +151,30 @@ def test_what_is_being_verified_still_counts_after_the_last_peer_has_failed() ->
         (COMMITTEE.beacon(1), COMMITTEE.beacon(1)),
         (COMMITTEE.beacon(1), Beacon(Round(2), COMMITTEE.beacon(2).signature, bytes(16))),
         (COMMITTEE.beacon(1), Beacon(Round(2), b"short", COMMITTEE.beacon(1).signature)),
-        COMMITTEE.beacons(1, 7),
     ],
-    ids=["gap-at-once", "gap", "twice", "not-linked", "short-signature", "beyond-what-was-asked"],
+    ids=["gap-at-once", "gap", "twice", "not-linked", "short-signature"],
 )
 def test_a_stream_that_is_no_chain_is_left_for_the_next_peer(beacons: tuple[Beacon, ...]) -> None:
     node = Behind()
     node.want(5)
-    first = node.stream
     did = node.receive(beacons)
     assert did[:2] == ["abandon", "report Noted"]
-    assert node.stream != first or did[-1] == "check 1..5"
+    assert did[-1] == ("fetch 1..5 from n3:1" if beacons[0].round == 2 else "fetch 2..5 from n3:1")
     while node.checks:
         node.check()
     node.receive_good(node.head + 1, 5)
     while node.checks:
         node.check()
     assert node.head == 5
+
+
+def test_what_comes_after_the_last_round_asked_for_is_passed_over() -> None:
+    node = Behind()
+    node.want(5)
+    assert node.receive_good(1, 7) == ["check 1..5"]
+    node.check()
+    assert (node.head, node.sync.running) == (5, False)
+    assert node.want(7) == ["fetch 6..7 from n3:1"]
 
 
 def test_a_liar_is_named_its_good_prefix_kept_and_it_is_asked_last_from_then_on() -> None:
