@@ -29,7 +29,7 @@ class Malformed(CollectiveError):
 
 
 class MalformedPoint(Malformed):
-    """An encoding that is no element of the group it claims: length, range, curve, subgroup, or a forbidden identity."""
+    """An encoding that is no element of the group it claims: length, range, curve, subgroup, identity."""
 
 
 class MalformedScalar(Malformed):

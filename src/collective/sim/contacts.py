@@ -12,7 +12,7 @@ class Contact:
 
     start_unix_s: float
     end_unix_s: float
-    one_way_s: float                   # light time and queueing, per message
+    one_way_s: float  # light time and queueing, per message
     bytes_per_s: float
 
 

@@ -6,7 +6,7 @@ RecordT = TypeVar("RecordT")
 
 
 class SimulatedDisk(Generic[RecordT]):
-    """Records in the order they were written. `sync` is the barrier: what follows it survives a crash only after the next."""
+    """Records in the order they were written. `sync` is the barrier: what was not synced is lost in a crash."""
 
     def __init__(self) -> None:
         self._synced: list[RecordT] = []

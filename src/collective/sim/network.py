@@ -10,11 +10,11 @@ from collective.sim.world import World
 class LinkRules:
     """What a message may suffer. Probabilities lie between 0 and 1."""
 
-    delay_mean_s: float = 0.05         # exponential on top of the least delay
+    delay_mean_s: float = 0.05  # exponential on top of the least delay
     delay_min_s: float = 0.001
     loss: float = 0.0
-    duplication: float = 0.0           # a second copy, with a delay of its own
-    reordering: float = 0.0            # held back for up to ten mean delays
+    duplication: float = 0.0  # a second copy, with a delay of its own
+    reordering: float = 0.0  # held back for up to ten mean delays
 
 
 class Network:

@@ -36,11 +36,17 @@ def fetch(address: str, path: str) -> bytes:
 
 @click.command()
 @click.option("--nodes", default=5, show_default=True, type=click.IntRange(2, 64), help="How many daemons.")
-@click.option("--threshold", default=3, show_default=True, type=click.IntRange(1), help="How many of them make a round.")
+@click.option(
+    "--threshold", default=3, show_default=True, type=click.IntRange(1), help="How many of them make a round."
+)
 @click.option("--period", default="3s", show_default=True, help="Time between two rounds, a Go duration.")
-@click.option("--scheme", default=SCHEME_NAMES[0], show_default=True, type=click.Choice(SCHEME_NAMES), help="The scheme.")
+@click.option(
+    "--scheme", default=SCHEME_NAMES[0], show_default=True, type=click.Choice(SCHEME_NAMES), help="The scheme."
+)
 @click.option("--rounds", default=0, show_default=True, type=click.IntRange(0), help="End after so many; 0 never.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Keep everything here (a fresh folder); else it is removed.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Keep everything here (a fresh folder); else it is removed."
+)
 def demo(nodes: int, threshold: int, period: str, scheme: str, rounds: int, folder: Path | None) -> None:
     """Run a whole network on this machine.
 
@@ -59,7 +65,9 @@ def demo(nodes: int, threshold: int, period: str, scheme: str, rounds: int, fold
         if folder is None:
             shutil.rmtree(base, ignore_errors=True)
         else:
-            click.echo(f"everything is kept in {base}; start one node again with: drand start --folder {base}/node1 ...")
+            click.echo(
+                f"everything is kept in {base}; start one node again with: drand start --folder {base}/node1 ..."
+            )
 
 
 def run(network: LocalNetwork, ceremony: Ceremony, rounds: int) -> None:
@@ -92,7 +100,9 @@ def follow(network: LocalNetwork, info: ChainInfo, rounds: int) -> None:
         beacon = held(node.public, Round(round_), info, clock)
         late_ms = (clock.now() - info.schedule.due_unix_s(beacon.round)) * 1000
         verifier.check(beacon)
-        click.echo(f"round {beacon.round}  {beacon.randomness.hex()}  verified, {late_ms:.0f} ms late, from {node.name}")
+        click.echo(
+            f"round {beacon.round}  {beacon.randomness.hex()}  verified, {late_ms:.0f} ms late, from {node.name}"
+        )
 
 
 def held(address: str, round_: Round, info: ChainInfo, clock: SystemClock) -> Beacon:

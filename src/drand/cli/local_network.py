@@ -1,4 +1,4 @@
-"""A network of real daemon processes on loopback, set up through the ordinary commands. `drand demo`, tests and bench use it."""
+"""A network of daemon processes on loopback, set up through the ordinary commands: for `drand demo`, tests, bench."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from collective.entropy import SystemEntropy
 from collective.errors import Unavailable
 from drand.errors import DrandError
 
-READY = "drand is ready"           # what a daemon prints once its listeners are open
+READY = "drand is ready"  # what a daemon prints once its listeners are open
 STOP_PATIENCE_S = 10
 START_PATIENCE_S = 60
 
@@ -45,10 +45,10 @@ class LocalNode:
 
     name: str
     folder: Path
-    private: str                       # host:port of the peers' gRPC
-    public: str                        # host:port of the HTTP API
-    control: str                       # port
-    command: Sequence[str]             # what starts a drand: ours, or another binary with the same flags
+    private: str  # host:port of the peers' gRPC
+    public: str  # host:port of the HTTP API
+    control: str  # port
+    command: Sequence[str]  # what starts a drand: ours, or another binary with the same flags
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     ready: threading.Event = field(default_factory=threading.Event)
@@ -89,7 +89,7 @@ class LocalNode:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=self._environment(),
-            start_new_session=True,        # Ctrl-C is ours: we stop the daemons in order
+            start_new_session=True,  # Ctrl-C is ours: we stop the daemons in order
         )
         threading.Thread(target=self._keep_log, args=(self.process,), daemon=True).start()
 
@@ -135,7 +135,7 @@ class LocalNode:
                 log.write(line)
                 if READY.encode() in line:
                     self.ready.set()
-        self.ready.set()                   # it ended: whoever waits shall look
+        self.ready.set()  # it ended: whoever waits shall look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class Ceremony:
     threshold: int
     period: str = "3s"
     catchup_period: str = "1s"
-    timeout: str = "2s"                # length of one phase; a silent node costs three of them
+    timeout: str = "2s"  # length of one phase; a silent node costs three of them
     scheme: str = "pedersen-bls-chained"
     beacon_id: str = "default"
 
@@ -190,7 +190,8 @@ class LocalNetwork:
         leader, *others = self.nodes
         running = [leader.popen(*self._share_flags(leader, ceremony), *self._lead_flags(ceremony))]
         running += [
-            node.popen(*self._share_flags(node, ceremony), "--connect", leader.private, "--tls-disable") for node in others
+            node.popen(*self._share_flags(node, ceremony), "--connect", leader.private, "--tls-disable")
+            for node in others
         ]
         said(f"{len(running)} `drand share` commands are running; {leader.name} leads")
         results = [process.communicate() for process in running]

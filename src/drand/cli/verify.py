@@ -20,12 +20,14 @@ from drand.model.verification import ChainVerifier
 from drand.wire.http_json import parse_beacons, parse_chain_info
 
 MAX_INFO_BYTES = 1 << 20
-MOST_NAMED = 10                    # bad rounds named one by one; the rest are counted
+MOST_NAMED = 10  # bad rounds named one by one; the rest are counted
 TELL_EVERY_S = 2.0
 
 
 @click.command()
-@click.option("--chain", help=f"A built-in chain ({', '.join(PUBLIC_CHAINS)}), its hash, or a chain info file (v1 or v2 JSON).")
+@click.option(
+    "--chain", help=f"A built-in chain ({', '.join(PUBLIC_CHAINS)}), its hash, or a chain info file (v1 or v2 JSON)."
+)
 @click.option("--public-key", metavar="HEX", help="The group's key, instead of a chain; with --scheme.")
 @click.option("--scheme", metavar="NAME", help=f"The scheme of --public-key: {', '.join(SCHEME_NAMES)}.")
 @click.option("--quiet", is_flag=True, help="Say nothing about valid beacons.")

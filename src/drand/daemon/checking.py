@@ -16,8 +16,8 @@ from drand.model.group import Group
 from drand.model.schemes import scheme_named
 from drand.model.verification import ChainVerifier
 
-INLINE_AT_MOST = 8          # about 3 ms; more goes to a worker
-WORKERS = 1                 # a node shares its machine; one worker already verifies thousands of beacons a second
+INLINE_AT_MOST = 8  # about 3 ms; more goes to a worker
+WORKERS = 1  # a node shares its machine; one worker already verifies thousands of beacons a second
 
 
 @lru_cache(maxsize=16)

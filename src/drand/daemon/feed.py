@@ -1,7 +1,7 @@
 """New beacons, handed to whoever waits for them: streams, long polls, the HTTP interface.
 
-A slow reader never slows the chain: its queue is bounded, and a reader whose queue is full is dropped (it reconnects and
-reads what it missed from the store).
+A slow reader never slows the chain: its queue is bounded, and a reader whose queue is full is dropped (it
+reconnects and reads what it missed from the store).
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from types import TracebackType
 from collective.errors import Unavailable
 from drand.model.chain import Beacon, Round
 
-QUEUE_LIMIT = 100          # beacons a reader may lag behind, as v1.5.11
-MAX_SUBSCRIBERS = 4096     # streams of one chain
-MAX_WAITERS = 20_000       # held requests of one chain
+QUEUE_LIMIT = 100  # beacons a reader may lag behind, as v1.5.11
+MAX_SUBSCRIBERS = 4096  # streams of one chain
+MAX_WAITERS = 20_000  # held requests of one chain
 
 
 class TooManyReaders(Unavailable):
@@ -51,7 +51,9 @@ class Subscription:
     def __enter__(self) -> "Subscription":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._feed.unsubscribe(self)
 
 

@@ -6,15 +6,14 @@
 Source: drand v1.5.11, key/store.go and core/config.go.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from collective.errors import BadSetting
+from collective.files import make_folder
 
 MULTIBEACON = "multibeacon"
-FOLDER_MODE = 0o740
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -22,7 +21,9 @@ def checked_beacon_id(beacon_id: str) -> str:
     """The id, "default" for the empty one; raises BadSetting where it would not do as a folder name."""
     name = beacon_id or "default"
     if not _ID.fullmatch(name):
-        raise BadSetting(f"{beacon_id!r} cannot be a beacon id", hint="use letters, digits, '-', '_' and '.', 64 at most")
+        raise BadSetting(
+            f"{beacon_id!r} cannot be a beacon id", hint="use letters, digits, '-', '_' and '.', 64 at most"
+        )
     return name
 
 
@@ -30,7 +31,7 @@ def checked_beacon_id(beacon_id: str) -> str:
 class BeaconFolder:
     """The files of one beacon id."""
 
-    base: Path                         # the daemon's folder
+    base: Path  # the daemon's folder
     beacon_id: str
 
     @property
@@ -70,10 +71,8 @@ class BeaconFolder:
 
     def make(self) -> None:
         """Create what is missing, readable by the owner (and listable by the group, as Go has it)."""
-        for folder in (self.base / MULTIBEACON, self.root, self.keys, self.groups, self.root / "db"):
-            if not folder.exists():
-                folder.mkdir(parents=True)
-                os.chmod(folder, FOLDER_MODE)
+        for folder in (self.keys, self.groups, self.root / "db"):
+            make_folder(folder)
 
 
 def beacon_ids(base: Path) -> list[str]:

@@ -18,15 +18,15 @@ class Settings:
     """One daemon's settings. Addresses are host:port; an empty one means "not set"."""
 
     folder: Path = field(default_factory=default_folder)
-    private_listen: str = ""           # peers' gRPC; empty: the address in the stored key
-    public_listen: str = ""            # HTTP API; empty: none
-    control: str = DEFAULT_CONTROL     # port, host:port or unix:///path
-    metrics: str = ""                  # [host:]port; empty: none
+    private_listen: str = ""  # peers' gRPC; empty: the address in the stored key
+    public_listen: str = ""  # HTTP API; empty: none
+    control: str = DEFAULT_CONTROL  # port, host:port or unix:///path
+    metrics: str = ""  # [host:]port; empty: none
     tls_disable: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    certs_dir: Path | None = None      # PEM files of more roots to trust
-    only_beacon: str | None = None     # load just this id; "" loads none; None loads all
+    certs_dir: Path | None = None  # PEM files of more roots to trust
+    only_beacon: str | None = None  # load just this id; "" loads none; None loads all
     vault: str = "inproc:"
     json_logs: bool = False
     verbose: bool = False

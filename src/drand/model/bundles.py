@@ -34,10 +34,10 @@ class DealBundle:
     """A dealer's commitments and its sealed shares for everybody else."""
 
     dealer_index: Index
-    commits: tuple[bytes, ...]         # encoded points, constant term first
+    commits: tuple[bytes, ...]  # encoded points, constant term first
     deals: tuple[Deal, ...]
     session_id: bytes
-    signature: bytes = b""             # Schnorr of `hash()` by the dealer's long-term key
+    signature: bytes = b""  # Schnorr of `hash()` by the dealer's long-term key
 
     @property
     def author(self) -> Index:
@@ -85,7 +85,7 @@ class Justification:
     """A share shown to everybody, because its holder complained about it or was silent."""
 
     share_index: Index
-    share: bytes                       # 32 bytes, big-endian scalar
+    share: bytes  # 32 bytes, big-endian scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Participant:
     """A node's place in one of the two lists of a session: its index there and its long-term key."""
 
     index: Index
-    key: bytes                         # encoded point of the key group
+    key: bytes  # encoded point of the key group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +125,8 @@ class OldSharing:
     """What a resharing starts from: the public side of the sharing that is handed on."""
 
     threshold: int
-    commits: tuple[bytes, ...]         # the old public polynomial, encoded points
-    epoch_id: bytes                    # the vault's name for the old share (empty for a node that holds none)
+    commits: tuple[bytes, ...]  # the old public polynomial, encoded points
+    epoch_id: bytes  # the vault's name for the old share (empty for a node that holds none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +137,12 @@ class DkgTerms:
     holders the new nodes under their new ones.
     """
 
-    session_id: bytes                  # 32 bytes, see `session_id`
+    session_id: bytes  # 32 bytes, see `session_id`
     scheme: Scheme
-    threshold: int                     # of the new sharing: polynomials have this many coefficients
-    dealers: tuple[Participant, ...]   # by index
-    holders: tuple[Participant, ...]   # by index
-    old: OldSharing | None = None      # None in a fresh session
+    threshold: int  # of the new sharing: polynomials have this many coefficients
+    dealers: tuple[Participant, ...]  # by index
+    holders: tuple[Participant, ...]  # by index
+    old: OldSharing | None = None  # None in a fresh session
 
     def dealer(self, key: bytes) -> Participant | None:
         """The dealer with this long-term key."""

@@ -6,11 +6,11 @@ from typing import NewType
 
 from drand.model.schemes import Scheme
 
-Round = NewType("Round", int)      # round 0 is the genesis beacon, which nobody signed; round 1 is the first
-Index = NewType("Index", int)      # 0-based place in the group; the share sits at x = index + 1
+Round = NewType("Round", int)  # round 0 is the genesis beacon, which nobody signed; round 1 is the first
+Index = NewType("Index", int)  # 0-based place in the group; the share sits at x = index + 1
 
 DEFAULT_BEACON_ID = "default"
-TIME_OVERFLOW_S = 2**63 - 1 - 2**36    # what v1.5.11 answers for a round beyond the end of time
+TIME_OVERFLOW_S = 2**63 - 1 - 2**36  # what v1.5.11 answers for a round beyond the end of time
 MAX_ROUND = 2**64 - 1
 
 
@@ -28,8 +28,8 @@ def hashed_beacon_id(beacon_id: str) -> bytes:
 class Schedule:
     """When each round of one chain is due. All times are whole unix seconds."""
 
-    genesis_unix_s: int                # first second of round 1
-    period_s: int                      # at least 1
+    genesis_unix_s: int  # first second of round 1
+    period_s: int  # at least 1
 
     def due_unix_s(self, round_: int) -> int:
         """First second at which `round_` may be signed; round 0 and round 1 are due at genesis.
@@ -87,10 +87,10 @@ class Beacon:
 class ChainInfo:
     """All that a client needs to verify a chain, and what its hash covers."""
 
-    public_key: bytes                  # encoded point of the key group
+    public_key: bytes  # encoded point of the key group
     period_s: int
     genesis_unix_s: int
-    genesis_seed: bytes                # 32 bytes; called groupHash on the wire
+    genesis_seed: bytes  # 32 bytes; called groupHash on the wire
     scheme: Scheme
     beacon_id: str = DEFAULT_BEACON_ID
 

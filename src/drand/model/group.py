@@ -10,7 +10,7 @@ from drand.model.chain import DEFAULT_BEACON_ID, ChainInfo, Index, Schedule, has
 from drand.model.schemes import Scheme
 
 NANOSECONDS = 1_000_000_000
-MAX_GROUP_SIZE = 1024          # ours: v1.5.11 has no bound; partial indices would allow 65536
+MAX_GROUP_SIZE = 1024  # ours: v1.5.11 has no bound; partial indices would allow 65536
 
 
 def _blake2b_256(data: bytes) -> bytes:
@@ -26,7 +26,7 @@ def minimum_threshold(group_size: int) -> int:
 class Peer:
     """Where a node listens and whether it speaks TLS there. The address is dialled and compared as text."""
 
-    address: str                       # host:port
+    address: str  # host:port
     tls: bool
 
 
@@ -38,9 +38,9 @@ class Identity:
     """
 
     address: str
-    key: bytes                         # encoded point of the scheme's key group
+    key: bytes  # encoded point of the scheme's key group
     tls: bool
-    signature: bytes                   # b"" where an old file carries none
+    signature: bytes  # b"" where an old file carries none
     scheme: Scheme
 
     @property
@@ -84,9 +84,9 @@ class Group:
     period_ns: int
     catchup_period_ns: int
     genesis_unix_s: int
-    genesis_seed: bytes                # 32 bytes; see `with_seed`
+    genesis_seed: bytes  # 32 bytes; see `with_seed`
     scheme: Scheme
-    transition_unix_s: int = 0         # 0 in a fresh group
+    transition_unix_s: int = 0  # 0 in a fresh group
     public_key: tuple[bytes, ...] = ()
     beacon_id: str = DEFAULT_BEACON_ID
 
@@ -163,7 +163,9 @@ class Group:
         if not 0 < size <= MAX_GROUP_SIZE:
             raise InvalidGroup(f"a group has 1 to {MAX_GROUP_SIZE} nodes, this one {size}")
         if self.threshold < minimum_threshold(size):
-            raise InvalidGroup(f"threshold {self.threshold} is below the minimum {minimum_threshold(size)} of {size} nodes")
+            raise InvalidGroup(
+                f"threshold {self.threshold} is below the minimum {minimum_threshold(size)} of {size} nodes"
+            )
         if self.threshold > size:
             raise InvalidGroup(f"threshold {self.threshold} is greater than the number of nodes, {size}")
         if self.period_s < 1:

@@ -1,4 +1,4 @@
-"""What nodes say to each other outside a key generation: setup, partial signatures, sync, and the metadata on it all."""
+"""What nodes say to each other outside a key generation: setup, partials, sync, and the metadata on it all."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -28,7 +28,7 @@ class Version:
         return (older.major, older.minor) == (1, 5) and older.patch >= 8 and (newer.major, newer.minor) == (2, 0)
 
 
-OUR_VERSION = Version(1, 5, 11)    # what we announce: the Go release whose wire we speak
+OUR_VERSION = Version(1, 5, 11)  # what we announce: the Go release whose wire we speak
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class PartialPacket:
     """One node's partial signature of one round."""
 
     round: Round
-    previous_signature: bytes          # the preceding beacon's signature, in unchained schemes too
-    partial: bytes                     # u16BE index || signature share
+    previous_signature: bytes  # the preceding beacon's signature, in unchained schemes too
+    partial: bytes  # u16BE index || signature share
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class SignalPacket:
     """A participant tells the leader that it wants to be in the group."""
 
     identity: Identity
-    secret: bytes                      # the ceremony's shared secret, verbatim (the wire has it so)
-    previous_group_hash: bytes = b""   # of a resharing
+    secret: bytes  # the ceremony's shared secret, verbatim (the wire has it so)
+    previous_group_hash: bytes = b""  # of a resharing
 
     def __repr__(self) -> str:
         return f"SignalPacket(identity={self.identity!r}, secret=<redacted>)"
@@ -75,7 +75,7 @@ class GroupPush:
     group: Group
     secret: bytes
     dkg_timeout_s: int
-    signature: bytes                   # Schnorr of the group hash by the leader's long-term key
+    signature: bytes  # Schnorr of the group hash by the leader's long-term key
 
     def __repr__(self) -> str:
         return f"GroupPush(group={self.group!r}, secret=<redacted>, dkg_timeout_s={self.dkg_timeout_s})"
@@ -88,7 +88,7 @@ class AskIdentity:
 
 Message: TypeAlias = PartialPacket | DkgPacket | SignalPacket | GroupPush
 Question: TypeAlias = AskIdentity | SignalPacket | GroupPush
-Answer: TypeAlias = Identity | None            # None: accepted, nothing to say
+Answer: TypeAlias = Identity | None  # None: accepted, nothing to say
 
 
 @dataclass(frozen=True, slots=True)

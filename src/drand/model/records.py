@@ -27,11 +27,11 @@ class BeaconsStored:
 class CeremonyStarted:
     """A ceremony passed its setup: everybody knows this candidate group. Opens the journal."""
 
-    group: Group                       # the candidates, no public key yet
+    group: Group  # the candidates, no public key yet
     leader: bool
-    dkg_timeout_s: int                 # length of one phase
+    dkg_timeout_s: int  # length of one phase
     started_unix_s: float
-    old_group: Group | None = None     # of a resharing
+    old_group: Group | None = None  # of a resharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,11 @@ class PhaseEntered:
 class Epoch:
     """What one ceremony made, written once: group, our place in it, and the vault's name for our share.
 
-    The chain hash follows from the group. Go-readable files (`drand_group.toml`, `dist_key.private`) are written from this.
+    The chain hash follows from the group. Go-readable files (`drand_group.toml`, `dist_key.private`) are written
+    from this.
     """
 
-    group: Group                       # qualified nodes, with public key
+    group: Group  # qualified nodes, with public key
     index: Index
     epoch_id: bytes
 

@@ -32,8 +32,8 @@ class Scheme:
 
     name: str
     bls: BlsScheme
-    chained: bool                                   # the previous signature is part of the signed message
-    digest_hash: Callable[[bytes], bytes]           # 32 bytes out
+    chained: bool  # the previous signature is part of the signed message
+    digest_hash: Callable[[bytes], bytes]  # 32 bytes out
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scheme) and other.name == self.name
@@ -102,7 +102,7 @@ def _build(name: str) -> Scheme:
             return Scheme(name, BlsScheme(bls12381(), keys_on_g1=True, domain=G2_DOMAIN), False, _sha256)
         case "bls-unchained-g1-rfc9380":
             return Scheme(name, BlsScheme(bls12381(), keys_on_g1=False, domain=G1_DOMAIN), False, _sha256)
-        case "bls-unchained-on-g1":             # deprecated: hashes to G1 under G2's tag, a mistake kept for its chains
+        case "bls-unchained-on-g1":  # deprecated: hashes to G1 under G2's tag, a mistake kept for its chains
             return Scheme(name, BlsScheme(bls12381(), keys_on_g1=False, domain=G2_DOMAIN), False, _sha256)
         case "bls-bn254-unchained-on-g1":
             return Scheme(name, BlsScheme(bn254(), keys_on_g1=False, domain=BN254_DOMAIN), False, keccak256)

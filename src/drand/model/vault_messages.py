@@ -1,7 +1,7 @@
 """Everything that node and vault say to each other. Nothing here holds a secret scalar, and nothing asks for one.
 
 Requests are typed: there is no "sign these bytes". The vault derives what it signs from what is asked, by itself. Every
-request has an id that its asker chose; asking the same again (after a lost answer, after a restart) gives the same answer.
+request has an id that its asker chose; asking the same again (after a lost answer, a restart) gives the same answer.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ RequestId = NewType("RequestId", str)
 class UserEntropy:
     """Randomness of the operator's own for the secret constant term (`--source`, `--user-source-only`)."""
 
-    script: str                        # a program that writes random bytes to its standard output
-    user_only: bool                    # True: nothing but the script; False: mixed with the system's
+    script: str  # a program that writes random bytes to its standard output
+    user_only: bool  # True: nothing but the script; False: mixed with the system's
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class JudgeDeals:
 
     request_id: RequestId
     terms: DkgTerms
-    deals: tuple[DealBundle, ...]      # signatures already verified; own one included or not, it does not matter
+    deals: tuple[DealBundle, ...]  # signatures already verified; own one included or not, it does not matter
     dealers: tuple[Index, ...]
 
 
@@ -115,7 +115,7 @@ class CombineShares:
 
     request_id: RequestId
     terms: DkgTerms
-    deals: tuple[DealBundle, ...]      # at least those of `dealers` but one's own
+    deals: tuple[DealBundle, ...]  # at least those of `dealers` but one's own
     dealers: tuple[Index, ...]
     shown: tuple[tuple[Index, bytes], ...] = ()
 
@@ -127,7 +127,7 @@ class SharesCombined:
     request_id: RequestId
     epoch_id: bytes
     index: Index
-    commits: tuple[bytes, ...]         # the new public polynomial, encoded points
+    commits: tuple[bytes, ...]  # the new public polynomial, encoded points
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,196 @@
+"""What the operator may ask of this daemon, over its control socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collective.errors import BadSetting, CollectiveError, OutOfTurn
+from drand.daemon.status import node_status
+from drand.errors import DrandError
+from drand.model.chain import ChainInfo
+from drand.model.group import Group, Peer
+from drand.model.packets import OUR_VERSION, Metadata
+from drand.model.schemes import SCHEME_NAMES
+from drand.model.status import NodeStatus
+from drand.model.vault_messages import UserEntropy
+from drand.net.handlers import CeremonyProgress, FollowOrder, SetupOrder, SyncProgress
+from drand.protocol.ceremony_view import CeremonyView, State
+from drand.protocol.steps import Commanded, JoinCeremony, LeadCeremony
+
+if TYPE_CHECKING:
+    from drand.daemon.daemon import Daemon
+
+
+class CeremonyLost(DrandError):
+    """The ceremony ended without a key."""
+
+    hint = "see the daemon's log on every node, mend what it names, and run `drand share` again on all of them"
+
+
+class ControlFace:
+    """Implements drand.net.handlers.ControlHandlers."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self._daemon = daemon
+
+    def reply_metadata(self, metadata: Metadata) -> Metadata:
+        """What goes on the answers about one beacon."""
+        if not self._daemon.is_running(metadata.beacon_id or "default"):
+            return Metadata(OUR_VERSION, metadata.beacon_id)
+        return self._daemon.reply_metadata(metadata)
+
+    async def status(self, metadata: Metadata, check: Sequence[Peer]) -> NodeStatus:
+        """Where the beacon stands, and which of `check` (none: its group) answer."""
+        shell = self._daemon.meant(metadata)
+        return await node_status(shell, self._daemon.client, check or shell.peers())
+
+    async def list_schemes(self) -> Sequence[str]:
+        """Names of the schemes that this version knows."""
+        return SCHEME_NAMES
+
+    async def list_beacon_ids(self) -> Sequence[str]:
+        """Ids of the beacons that are loaded."""
+        return sorted(self._daemon.shells)
+
+    # ------------------------------------------------------------ ceremonies
+
+    async def init_dkg(self, metadata: Metadata, order: SetupOrder) -> Group:
+        """Lead or join a fresh ceremony; returns the group with its key. Runs to its end when the caller leaves."""
+        name = metadata.beacon_id or "default"
+        shell = self._daemon.shell(name) if self._daemon.is_running(name) else await self._daemon.load(name)
+        if order.scheme_name and order.scheme_name != shell.identity.scheme.name:
+            raise BadSetting(
+                f"the key of beacon {name} is for {shell.identity.scheme.name}, not {order.scheme_name}",
+                hint="the key's scheme decides: generate a key pair for the wanted scheme under another id",
+            )
+        changed = self._daemon.changed(shell.beacon_id)
+        shell.step(Commanded(_command(order)))
+        while not _over(view := shell.machine.ceremony):
+            await changed.wait()
+            changed = self._daemon.changed(shell.beacon_id)
+        if view.failure is not None:
+            raise CeremonyLost(view.failure)
+        return shell.group()
+
+    async def init_reshare(self, metadata: Metadata, order: SetupOrder) -> Group:
+        """Not in this version."""
+        raise OutOfTurn("resharing is not available in this version", hint="the group stays as it is and goes on")
+
+    async def ceremony(self, metadata: Metadata) -> AsyncIterator[CeremonyProgress]:
+        """The running ceremony's state now (or once one begins), and after every change, until it is over."""
+        shell = self._daemon.shell(metadata.beacon_id)
+        changed = self._daemon.changed(shell.beacon_id)
+        began = False
+        while True:
+            view = shell.machine.ceremony
+            began = began or view.state is not State.IDLE
+            if began:
+                progress = _progress(shell.beacon_id, view)
+                yield progress
+                if progress.over:
+                    return
+            await changed.wait()
+            changed = self._daemon.changed(shell.beacon_id)
+
+    # ------------------------------------------------------------ what there is
+
+    async def public_key(self, metadata: Metadata) -> bytes:
+        """The encoded long-term public key."""
+        return self._daemon.meant(metadata).identity.key
+
+    async def chain_info(self, metadata: Metadata) -> ChainInfo:
+        """What clients verify with."""
+        return self._daemon.meant(metadata).group().chain_info()
+
+    async def group_file(self, metadata: Metadata) -> Group:
+        """The current group."""
+        return self._daemon.meant(metadata).group()
+
+    async def remote_status(self, metadata: Metadata, peers: Sequence[Peer]) -> Mapping[str, NodeStatus]:
+        """The status of other nodes by address; those that do not answer are absent."""
+        shell = self._daemon.meant(metadata)
+
+        async def ask(peer: Peer) -> NodeStatus | None:
+            if peer.address == shell.identity.address:
+                return await node_status(shell, self._daemon.client, shell.peers())
+            try:
+                return await self._daemon.client.status(peer, shell.metadata())
+            except CollectiveError:
+                return None  # absent from the answer: that is how the caller learns of it
+
+        found = await asyncio.gather(*(ask(peer) for peer in peers))
+        return {peer.address: status for peer, status in zip(peers, found, strict=True) if status is not None}
+
+    # ------------------------------------------------------------ life
+
+    async def shutdown(self, metadata: Metadata) -> None:
+        """Stop one beacon; the whole daemon when the id is empty."""
+        if metadata.beacon_id:
+            await self._daemon.unload(metadata.beacon_id)
+        else:
+            self._daemon.ask_to_stop()
+
+    async def load_beacon(self, metadata: Metadata) -> None:
+        """Start a beacon from its files."""
+        await self._daemon.load(metadata.beacon_id)
+
+    async def backup(self, metadata: Metadata, output: Path) -> None:
+        """Write a copy of the beacon's store."""
+        shell = self._daemon.meant(metadata)
+        if shell.head is None:
+            raise OutOfTurn("drand: beacon not setup yet")
+        await asyncio.to_thread(shell.store.backup, output)
+
+    def start_follow(self, metadata: Metadata, order: FollowOrder) -> AsyncIterator[SyncProgress]:
+        """Not in this version."""
+        raise OutOfTurn(
+            "following a chain is not available in this version", hint="members of the group catch up by themselves"
+        )
+
+    def start_check(self, metadata: Metadata, order: FollowOrder) -> AsyncIterator[SyncProgress]:
+        """Not in this version."""
+        raise OutOfTurn(
+            "checking a stored chain is not available in this version", hint="`drand verify` checks beacons offline"
+        )
+
+
+def _command(order: SetupOrder) -> LeadCeremony | JoinCeremony:
+    entropy = None
+    if order.entropy_script:
+        entropy = UserEntropy(order.entropy_script, order.entropy_user_only)
+    if order.leader is not None:
+        return JoinCeremony(leader=order.leader, secret=order.secret, entropy=entropy)
+    return LeadCeremony(
+        nodes=order.nodes,
+        threshold=order.threshold,
+        period_s=order.period_s,
+        catchup_period_s=order.catchup_period_s or 0,
+        dkg_timeout_s=order.timeout_s,
+        beacon_offset_s=order.beacon_offset_s,
+        secret=order.secret,
+        entropy=entropy,
+    )
+
+
+def _over(view: CeremonyView) -> bool:
+    return view.state in (State.IDLE, State.RUNNING)
+
+
+def _progress(beacon_id: str, view: CeremonyView) -> CeremonyProgress:
+    """One moment of a ceremony, as the command line shows it."""
+    if view.state is State.IDLE:
+        return CeremonyProgress(beacon_id=beacon_id, stage="failed", reason=view.failure or "abandoned")
+    if view.state in (State.LEADING, State.JOINING):
+        stage = "waiting"
+    else:
+        stage = view.phase.value if view.phase is not None else "proposed"
+    return CeremonyProgress(
+        beacon_id=beacon_id,
+        stage=stage,
+        leader=view.leader,
+        joined=tuple(view.joined),
+        wanted=view.wanted,
+        received=view.received,
+        wanted_bundles=view.expected,
+    )

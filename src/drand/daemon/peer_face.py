@@ -1,0 +1,99 @@
+"""What peers and clients may ask of this daemon."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from drand.daemon.beacon import BeaconShell
+from drand.daemon.status import node_status
+from drand.errors import BeaconNotFound
+from drand.model.chain import Beacon, ChainInfo, Round
+from drand.model.group import Identity, Peer
+from drand.model.packets import Message, Metadata, SyncRequest
+from drand.model.schemes import Scheme
+from drand.model.status import NodeStatus
+from drand.protocol.steps import Received
+
+if TYPE_CHECKING:
+    from drand.daemon.daemon import Daemon
+
+SYNC_BATCH = 200  # beacons read from the store at a time; no transaction is held between two batches
+
+
+class PeerFace:
+    """Implements drand.net.handlers.PeerHandlers."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self._daemon = daemon
+
+    def scheme(self, metadata: Metadata) -> Scheme:
+        """The scheme in which messages about this beacon are decoded."""
+        return self._daemon.meant(metadata).identity.scheme
+
+    def reply_metadata(self, metadata: Metadata) -> Metadata:
+        """What goes on the answer."""
+        return self._daemon.reply_metadata(metadata)
+
+    async def identity(self, metadata: Metadata) -> Identity:
+        """Our identity in the beacon."""
+        return self._daemon.meant(metadata).identity
+
+    async def receive(self, metadata: Metadata, message: Message, sender: str) -> None:
+        """Step the machine; its refusal is the answer."""
+        self._daemon.meant(metadata).step(Received(sender, message))
+
+    async def status(self, metadata: Metadata, check: Sequence[Peer]) -> NodeStatus:
+        """Where the beacon stands. Only members of the group are dialled: a stranger does not choose our calls."""
+        shell = self._daemon.meant(metadata)
+        members = set(shell.peers())
+        return await node_status(shell, self._daemon.client, [peer for peer in check if peer in members])
+
+    async def chain_info(self, metadata: Metadata) -> ChainInfo:
+        """What clients verify with."""
+        return self._daemon.meant(metadata).group().chain_info()
+
+    async def public_rand(self, metadata: Metadata, round_: Round) -> Beacon:
+        """A stored beacon, the latest for round 0."""
+        shell = self._daemon.meant(metadata)
+        shell.group()
+        beacon = shell.store.get(round_) if round_ else shell.head
+        if beacon is None:
+            raise BeaconNotFound("can't retrieve beacon: no beacon stored above requested round")
+        return beacon
+
+    async def sync(self, metadata: Metadata, request: SyncRequest, sender: str) -> AsyncIterator[Sequence[Beacon]]:
+        """Stored beacons from a round on, then every new one."""
+        shell = self._daemon.meant(metadata)
+        last = shell.head
+        if last is None or request.from_round > last.round:
+            have = "nothing" if last is None else last.round
+            raise BeaconNotFound(f"no beacon stored above requested round {have} < {request.from_round}")
+        async for batch in follow(shell, request.from_round):
+            yield batch
+
+    async def public_rand_stream(
+        self, metadata: Metadata, round_: Round, sender: str
+    ) -> AsyncIterator[Sequence[Beacon]]:
+        """As `sync`; round 0 means only new ones."""
+        shell = self._daemon.meant(metadata)
+        shell.group()
+        async for batch in follow(shell, round_):
+            yield batch
+
+
+async def follow(shell: BeaconShell, first: Round) -> AsyncIterator[Sequence[Beacon]]:
+    """Stored beacons from `first` on (none for 0), then each new one, without a gap between the two.
+
+    The subscription is opened before the store is read, so a beacon stored meanwhile is in one of them or in both.
+    """
+    with shell.feed.subscribe() as new:
+        upcoming = first
+        while first and (batch := shell.store.range(upcoming, SYNC_BATCH)):
+            upcoming = Round(batch[-1].round + 1)
+            yield batch
+            await asyncio.sleep(0)  # a long history must not hold up the round that is being made
+        while True:
+            beacon = await new.next()
+            if beacon.round >= upcoming:
+                upcoming = Round(beacon.round + 1)
+                yield [beacon]
