@@ -156,7 +156,7 @@ class BeaconNode:
         if alarm == ROUND_ALARM:
             self._hint_waits = False
             round_, wake = self._ticker.on_due(now)
-            return [wake] if round_ is None else [wake, *self._tick(round_)]
+            return [wake] if round_ is None else [wake, *self._sync.on_tick(round_), *self._tick(round_)]
         if alarm == CATCHUP_ALARM and self.head.round < self._ticker.current(now):
             return self._sign_next()
         if alarm == SYNC_ALARM:

@@ -37,6 +37,7 @@ BATCH_ROUNDS: Final = 1024  # verified together
 MAX_CHECKS: Final = 2  # batches being verified at a time
 LEAST_PATIENCE_S: Final = 2.0
 MOST_PATIENCE_S: Final = 20.0
+CHECK_PATIENCE_S: Final = 120.0  # a batch takes a few seconds at most, on the slowest curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,23 @@ class _Batch:
         return self.beacons
 
 
+@dataclass(slots=True)
+class _Stall:
+    """How many ticks in a row something stayed as it was."""
+
+    what: int = 0
+    least: int = 0
+    ticks: int = 0
+
+    def grows(self, what: int, value: int) -> int:
+        """The ticks during which `what` was the same thing and `value` did not fall below its least."""
+        if what == self.what and value >= self.least:
+            self.ticks += 1
+        else:
+            self.what, self.least, self.ticks = what, value, 0
+        return self.ticks
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What a check has made certain: beacons to be stored now, in order, and how to go on."""
@@ -85,6 +103,8 @@ class Sync:
         self._peers = tuple(node for node in group.nodes if node.index != own)
         self._own = own
         self._patience_s = max(LEAST_PATIENCE_S, min(MOST_PATIENCE_S, group.period_s / 2))
+        self._stalled = _Stall()
+        self._unanswered = _Stall()
         self._attempts = 0
         self._liars: set[Index] = set()
         self.target = Round(0)
@@ -118,6 +138,22 @@ class Sync:
         start = (self._own + self._attempts) % len(self._peers)
         turned = self._peers[start:] + self._peers[:start]
         return sorted(turned, key=lambda node: node.index in self._liars)
+
+    def on_tick(self, current: Round) -> list[Effect]:
+        """Watch over what runs, once a round: leave a peer that does not bring us closer to the current round, so that
+        nobody holds us by sending a beacon now and then, and start over when a check never comes back.
+        """
+        period_s = self._group.period_s
+        if self._checks and self._unanswered.grows(self._checks[0].check_id, 0) * period_s >= CHECK_PATIENCE_S:
+            return [*self.stop(), Report(Noted("error", "the verification of synced beacons does not answer"))]
+        stream = self._stream
+        if stream is None:
+            return []
+        if self._stalled.grows(stream.call_id, current - self._tip.round) * period_s < self._patience_s:
+            return []
+        self._leave_peer()
+        note = self._note("info", "a peer is too slow to catch up from", stream.node, f"round {self._tip.round} so far")
+        return [Abandon(stream.call_id), note, *self._proceed()]
 
     # ------------------------------------------------------------ what streams bring
 

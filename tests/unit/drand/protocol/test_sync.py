@@ -1,6 +1,7 @@
 """Catching up from peers: one at a time, verified in batches, whoever lies is left."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from tests.support.stage import words
 
 from drand.errors import InvalidBeacon
 from drand.model.chain import Beacon, Index, Round
+from drand.model.group import NANOSECONDS
 from drand.protocol import sync as module
 from drand.protocol.chain import Chain, ForeignChain, check_follows
 from drand.protocol.steps import (
@@ -60,6 +62,9 @@ class Behind:
 
     def end(self, reason: str | None = None) -> list[str]:
         return self.noticed(self.sync.on_ended(StreamEnded(self.stream, reason)))
+
+    def tick(self, current: int) -> list[str]:
+        return self.noticed(self.sync.on_tick(Round(current)))
 
     def check(self, place: int = 0) -> list[str]:
         """The check at `place` of those open comes back; what it yields joins the chain."""
@@ -242,6 +247,34 @@ def test_a_long_history_is_fetched_in_windows_and_never_held_at_once(monkeypatch
     assert node.receive_good(7, 8) == []
     assert node.check() == ["check 7..8", "fetch 9..16 from n2:1"]
     assert node.head == 4
+
+
+def test_a_peer_that_only_keeps_pace_with_the_chain_is_left_for_the_next() -> None:
+    node = Behind()
+    node.want(10)
+    assert node.tick(10) == []
+    node.receive_good(1, 2)
+    assert node.tick(11) == []
+    node.receive_good(3, 3)
+    assert node.tick(12) == ["abandon", "report Noted", "fetch 4..10 from n3:1"]
+    assert node.tick(13) == []
+
+
+def test_a_fast_chain_gives_a_peer_two_seconds_at_least() -> None:
+    group = replace(COMMITTEE.group, period_ns=NANOSECONDS)
+    sync = Sync(group, Index(1), Ids())
+    sync.want(Round(10), COMMITTEE.beacon(0))
+    assert [bool(sync.on_tick(Round(at))) for at in (10, 11, 12)] == [False, False, True]
+
+
+def test_a_verification_that_never_answers_does_not_hold_up_catching_up_for_ever() -> None:
+    node = Behind()
+    node.want(4)
+    node.receive_good(1, 4)
+    assert [node.tick(at) for at in range(10, 14)] == [[], [], [], []]
+    assert node.tick(14) == ["report Noted"]
+    assert not node.sync.running
+    assert node.want(4) == ["fetch 1..4 from n3:1"]
 
 
 def test_rounds_that_were_aggregated_meanwhile_are_passed_over() -> None:
