@@ -9,8 +9,6 @@ It decides which part hears of an event and what one part's end means for the ne
 setup_leader, setup_follower, dkg and beacon_node. An event that is refused raises, and nothing has changed.
 """
 
-from typing import assert_never
-
 from collective.errors import CollectiveError, OutOfTurn
 from collective.machine import Due, Persist, Restarted, WakeAt
 from drand.model.chain import Beacon, canonical_beacon_id
@@ -150,8 +148,6 @@ class BeaconProcess:
                 return [] if self._running is None else self._running.handle(event, now)
             case Restarted(records=records):
                 return self._on_restart(records, now)
-            case _:
-                assert_never(event)
 
     def _on_command(self, command: Command, now: float) -> list[Effect]:
         if isinstance(command, AbandonCeremony):
@@ -263,7 +259,7 @@ class BeaconProcess:
             started_unix_s=now,
         )
         keygen = self._begin_keygen(candidates)
-        effects: list[Effect] = [Persist[Record](started), Report(GroupProposed(candidates.group)), *keygen.start(now)]
+        effects: list[Effect] = [Persist(started), Report(GroupProposed(candidates.group)), *keygen.start(now)]
         return self._after_keygen(effects + self._replay_early(keygen, now), now)
 
     def _begin_keygen(self, candidates: Candidates) -> KeyGeneration:
@@ -317,7 +313,7 @@ class BeaconProcess:
             return self._give_up(f"the result of the key generation contradicts itself: {error}")
         self._forget_ceremony()
         # Group and share's name are one record: after a crash there is all of an epoch, or the last step is done again.
-        started: list[Effect] = [Persist[Record](EpochStarted(epoch))]
+        started: list[Effect] = [Persist(EpochStarted(epoch))]
         return started + self._run(epoch, running, now, Report(CeremonyFinished(epoch)))
 
     def _run(self, epoch: Epoch, running: BeaconNode, now: float, *facts: Effect) -> list[Effect]:
@@ -345,7 +341,7 @@ class BeaconProcess:
 
     def _give_up(self, reason: str) -> list[Effect]:
         """The ceremony is over without a key; another one may begin."""
-        ended: list[Effect] = [] if self._keygen is None else [Persist[Record](CeremonyEnded(reason))]
+        ended: list[Effect] = [] if self._keygen is None else [Persist(CeremonyEnded(reason))]
         self._forget_ceremony()
         self._failure = reason
         self._enter(State.IDLE)
