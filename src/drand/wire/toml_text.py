@@ -57,10 +57,6 @@ class Table:
             raise Malformed(f"{self.where}: {name} is not of the expected type ({kind.__name__})")
         return value
 
-    def has(self, name: str) -> bool:
-        """Whether the field is there."""
-        return name.lower() in self._folded
-
     def text(self, name: str) -> str:
         """A string, "" where missing."""
         return self._get(name, str, "")

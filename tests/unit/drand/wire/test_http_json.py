@@ -230,6 +230,12 @@ def test_chains_are_read_back(chain_hashes: list[bytes]) -> None:
     assert parse_chains(chains_json(chain_hashes)) == tuple(chain_hashes)
 
 
+def test_more_chains_than_anybody_runs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_json, "MAX_CHAINS", 1)
+    with pytest.raises(Malformed, match="2 of them, at most 1"):
+        parse_chains(chains_json([b"\x01" * 32, b"\x02" * 32]))
+
+
 @pytest.mark.parametrize("body", [b"{}", b'["00"]', b"[1]", b"[" + b'"",' * 3 + b'""]'])
 def test_what_is_no_list_of_chain_hashes_is_refused(body: bytes) -> None:
     with pytest.raises(Malformed):

@@ -139,6 +139,11 @@ def test_a_group_file_with_one_thing_wrong_is_refused_for_that_thing(
         decode_group_file(GROUP_FILE.replace(old, new).encode())
 
 
+def test_nodes_that_are_no_tables_are_refused() -> None:
+    with pytest.raises(Malformed, match="group file: Nodes is not an array of tables"):
+        decode_group_file(b"Threshold = 2\nNodes = [1, 2]\n")
+
+
 def test_a_key_file_without_a_scheme_has_the_default_one_or_the_groups() -> None:
     text = f'Key = "{SECRET_HEX}"\n'.encode()
     assert decode_key_file(text) == (SECRET, CHAINED)
