@@ -3,21 +3,16 @@
 import hashlib
 from dataclasses import dataclass
 
-from collective.groups.toy import toy
 from collective.secret import SecretScalar
 from collective.signatures import schnorr
-from collective.signatures.bls import BlsScheme
 from drand.model.group import Identity
 from drand.model.schemes import Scheme
+from tests.support.committee import TOY_CHAINED
 from tests.support.entropy import SeededEntropy
 
 
 def _sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-TOY_CHAINED = Scheme("toy-chained", BlsScheme(toy(), keys_on_g1=True, domain=b"toy"), True, _sha256)
-TOY_UNCHAINED = Scheme("toy-unchained", BlsScheme(toy(), keys_on_g1=False, domain=b"toy"), False, _sha256)
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from drand.protocol.ceremony_view import (
     view_of_keygen,
     view_of_setup,
 )
-from drand.protocol.dkg import HandedOver, KeyGenerated, KeyGeneration, KeyGenerationFailed
+from drand.protocol.dkg import PHASE_ALARM, HandedOver, KeyGenerated, KeyGeneration, KeyGenerationFailed
 from drand.protocol.early import EarlyBundles
 from drand.protocol.restart import check_belongs, sort_records
 from drand.protocol.setup_follower import SetupFollower
-from drand.protocol.setup_leader import SetupLeader
+from drand.protocol.setup_leader import PUSH_PATIENCE_S, SetupLeader
 from drand.protocol.setup_rules import AlreadyDone, AlreadyRunning, Candidates, SetupFailed
 from drand.protocol.steps import (
     AbandonCeremony,
@@ -78,6 +78,7 @@ class BeaconProcess:
         self._entropy: UserEntropy | None = None
         self._candidates: Candidates | None = None
         self._keygen: KeyGeneration | None = None
+        self._finished: KeyGeneration | None = None  # one that succeeded, and still helps others to finish
         self._running: BeaconNode | None = None
         self._epoch: Epoch | None = None
         self._open_request: RequestId | None = None
@@ -224,6 +225,8 @@ class BeaconProcess:
             return [] if self._open_request is None or self._epoch is None else [self._open(self._epoch)]
         if self._keygen is not None:
             return self._after_keygen(self._keygen.on_due(alarm, now), now)
+        if alarm == PHASE_ALARM:
+            return [] if self._finished is None else self._finished.on_due(alarm, now)
         return [] if self._running is None else self._running.on_due(alarm, now)
 
     def _on_call_ended(self, event: Answered | CallFailed, now: float) -> list[Effect]:
@@ -259,7 +262,10 @@ class BeaconProcess:
             started_unix_s=now,
         )
         keygen = self._begin_keygen(candidates)
-        effects: list[Effect] = [Persist(started), Report(GroupProposed(candidates.group)), *keygen.start(now)]
+        # A participant left without a bundle begins alone one phase after this; but until the leader begins, it may
+        # wait for another candidate's answer for as long as its patience lasts.
+        start = keygen.start(now if candidates.leader else now + PUSH_PATIENCE_S)
+        effects: list[Effect] = [Persist(started), Report(GroupProposed(candidates.group)), *start]
         return self._after_keygen(effects + self._replay_early(keygen, now), now)
 
     def _begin_keygen(self, candidates: Candidates) -> KeyGeneration:
@@ -311,6 +317,7 @@ class BeaconProcess:
             running = BeaconNode(epoch, self._identity.peer, None, self._ids)
         except CollectiveError as error:
             return self._give_up(f"the result of the key generation contradicts itself: {error}")
+        self._finished = self._keygen
         self._forget_ceremony()
         # Group and share's name are one record: after a crash there is all of an epoch, or the last step is done again.
         started: list[Effect] = [Persist(EpochStarted(epoch))]

@@ -5,7 +5,8 @@
     PUSHING     the group goes to every other candidate, in parallel; their answers are counted
 
 Source: drand v1.5.11, core/group_setup.go (setupManager) and drand_beacon_control.go (leaderRunSetup, pushDKGInfo).
-Unlike there, a second signal of one address with another key (or the other way round) is refused aloud.
+Unlike there, a second signal of one address with another key (or the other way round) is refused aloud, and once a
+threshold has the group the others are waited for half a phase, not a minute: whoever gets it later still joins in.
 """
 
 from enum import Enum
@@ -256,20 +257,30 @@ class SetupLeader:
     def _after_answer(self, now: float) -> list[Effect]:
         if not self._waiting:
             return self._conclude()
-        self._deadline = now + PUSH_PATIENCE_S
+        self._deadline = now + self._patience_s
         return [WakeAt(ALARM, self._deadline)]
+
+    @property
+    def _enough(self) -> bool:
+        return self._accepted >= self._command.threshold
+
+    @property
+    def _patience_s(self) -> float:
+        """How long to wait for the next answer. A long wait at this point is taken from the time before genesis."""
+        return min(PUSH_PATIENCE_S, self._dkg_timeout_s / 2) if self._enough else PUSH_PATIENCE_S
 
     def _stop_waiting(self) -> list[Effect]:
         for address in self._waiting.values():
-            self._refusals[address] = f"no answer for {PUSH_PATIENCE_S:.0f} s"
-        stopped: list[Effect] = [Abandon(call_id) for call_id in self._waiting]
+            self._refusals[address] = f"no answer for {self._patience_s:g} s"
+        # With a threshold the calls stay open: a slow candidate may yet take the group, and deal in time.
+        stopped: list[Effect] = [] if self._enough else [Abandon(call_id) for call_id in self._waiting]
         self._waiting = {}
         return stopped + self._conclude()
 
     def _conclude(self) -> list[Effect]:
         """Everybody answered or was given up: enough of them have the group, or the ceremony is over."""
         assert self._group is not None
-        if self._accepted < self._command.threshold:
+        if not self._enough:
             blame = "; ".join(f"{address}: {why}" for address, why in sorted(self._refusals.items()))
             return self._fail(
                 f"push group failure: {self._accepted} of {self.wanted} nodes have the group,"
@@ -278,7 +289,7 @@ class SetupLeader:
         self.stage = LeaderStage.OVER
         self.outcome = Candidates(group=self._group, dkg_timeout_s=self._dkg_timeout_s, leader=True)
         return [
-            Report(Noted("warning", f"{address} did not accept the group and will be missing: {why}"))
+            Report(Noted("warning", f"{address} has not accepted the group: {why}"))
             for address, why in sorted(self._refusals.items())
         ]
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from tests.support.committee import TOY_UNCHAINED
+from tests.support.people import people, person
 
 from collective.errors import BadSetting, InvalidSignature, OutOfTurn
 from collective.machine import WakeAt
@@ -12,7 +14,6 @@ from drand.model.packets import AskIdentity, GroupPush, SignalPacket
 from drand.protocol.setup_follower import FollowerStage, SetupFollower
 from drand.protocol.setup_rules import ALARM, Candidates, SetupFailed, SharedSecret, WrongSecret
 from drand.protocol.steps import Abandon, Call, Ids, JoinCeremony, Noted, Report
-from tests.support.people import TOY_UNCHAINED, people, person
 
 NOW = 1_000_000.5
 SECRET = b"a secret of at least 32 characters"

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from tests.support.committee import TOY_UNCHAINED
+from tests.support.people import people, person
 
 from collective.errors import BadSetting, InvalidSignature, OutOfTurn
 from collective.machine import WakeAt
@@ -13,7 +15,6 @@ from drand.model.vault_messages import GroupSigned, IdentityShown, RequestId, Si
 from drand.protocol.setup_leader import DuplicateCandidate, LeaderStage, SetupLeader
 from drand.protocol.setup_rules import ALARM, Candidates, SetupFailed, WrongSecret, fresh_genesis_unix_s
 from drand.protocol.steps import Abandon, AskVault, Call, CandidateJoined, Ids, LeadCeremony, Noted, Report
-from tests.support.people import TOY_UNCHAINED, people, person
 
 NOW = 1_000_000.5
 SECRET = b"a secret of at least 32 characters"
@@ -218,10 +219,10 @@ def test_a_vault_out_of_reach_is_asked_again_until_genesis_is_too_near():
 def test_the_setup_ends_when_everybody_has_accepted():
     leader = leading()
     pushes = pushing(leader)
-    for call in pushes[:-1]:
-        assert leader.on_answered(call.call_id, NOW + 1) == [WakeAt(ALARM, NOW + 61)]
+    assert leader.on_answered(pushes[0].call_id, NOW + 1) == [WakeAt(ALARM, NOW + 61)]
+    assert leader.on_answered(pushes[1].call_id, NOW + 1) == [WakeAt(ALARM, NOW + 6)]
     assert leader.outcome is None
-    assert leader.on_answered(pushes[-1].call_id, NOW + 1) == []
+    assert leader.on_answered(pushes[2].call_id, NOW + 1) == []
     assert isinstance(leader.outcome, Candidates)
     assert leader.outcome.leader
     assert leader.outcome.dkg_timeout_s == 10
@@ -233,8 +234,18 @@ def test_a_threshold_of_acceptances_is_enough_and_the_others_are_named():
     leader.on_answered(first.call_id, NOW)
     leader.on_call_failed(second.call_id, "invalid secret", NOW)
     effects = leader.on_answered(third.call_id, NOW)
-    text = f"{second.peer.address} did not accept the group and will be missing: invalid secret"
+    text = f"{second.peer.address} has not accepted the group: invalid secret"
     assert effects == [Report(Noted("warning", text))]
+    assert isinstance(leader.outcome, Candidates)
+
+
+def test_once_a_threshold_has_the_group_the_slow_are_waited_for_half_a_phase_and_may_still_take_it():
+    leader = leading()
+    first, second, third = pushing(leader)
+    leader.on_answered(first.call_id, NOW)
+    leader.on_answered(second.call_id, NOW)
+    effects = leader.on_due(NOW + 5)
+    assert effects == [Report(Noted("warning", f"{third.peer.address} has not accepted the group: no answer for 5 s"))]
     assert isinstance(leader.outcome, Candidates)
 
 

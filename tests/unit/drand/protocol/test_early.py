@@ -1,0 +1,73 @@
+"""Bundles that overtake their group."""
+
+import pytest
+
+from drand.model.bundles import Deal, DealBundle, Justification, JustificationBundle, Response, ResponseBundle
+from drand.model.chain import Index
+from drand.protocol import early
+from drand.protocol.early import EarlyBundles, weight
+
+
+def deal(author: int, signature: bytes = b"", size: int = 10) -> DealBundle:
+    return DealBundle(Index(author), (b"c" * 8,), (Deal(Index(0), b"x" * size),), b"s" * 32, signature)
+
+
+def kept(bundles: EarlyBundles) -> list[DealBundle]:
+    return [bundle for _, bundle in bundles.take_all()]
+
+
+def test_bundles_come_out_once_in_the_order_they_came_with_their_senders():
+    bundles = EarlyBundles()
+    bundles.keep("a", deal(1))
+    bundles.keep("b", deal(0))
+    bundles.keep("c", deal(1))
+    assert len(bundles) == 2
+    assert bundles.take_all() == (("a", deal(1)), ("b", deal(0)))
+    assert bundles.take_all() == ()
+    assert bundles.dropped == 0
+
+
+def test_a_copy_with_another_signature_is_another_bundle():
+    bundles = EarlyBundles()
+    bundles.keep("a", deal(1, b"forged"))
+    bundles.keep("b", deal(1, b"good"))
+    assert kept(bundles) == [deal(1, b"forged"), deal(1, b"good")]
+
+
+def test_one_claimed_author_displaces_only_its_own():
+    bundles = EarlyBundles()
+    bundles.keep("honest", deal(0))
+    for number in range(early.PACKETS_PER_AUTHOR + 3):
+        bundles.keep("flood", deal(1, b"%d" % number))
+    assert len(bundles) == early.PACKETS_PER_AUTHOR + 1
+    assert bundles.dropped == 3
+    assert kept(bundles)[:2] == [deal(0), deal(1, b"3")]
+
+
+def test_the_oldest_goes_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(early, "MAX_PACKETS", 3)
+    bundles = EarlyBundles()
+    for author in range(5):
+        bundles.keep("a", deal(author))
+    assert (kept(bundles), bundles.dropped) == ([deal(2), deal(3), deal(4)], 2)
+
+
+def test_the_oldest_go_when_they_are_too_big_and_a_bundle_bigger_than_all_room_is_not_kept(monkeypatch):
+    monkeypatch.setattr(early, "MAX_BYTES", 2 * weight(deal(0, size=100)) + 1)
+    bundles = EarlyBundles()
+    for author in range(3):
+        bundles.keep("a", deal(author, size=100))
+    bundles.keep("a", deal(9, size=1000))
+    assert (kept(bundles), bundles.dropped) == ([deal(1, size=100), deal(2, size=100)], 2)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "least"),
+    [
+        (deal(0, size=100), 100),
+        (ResponseBundle(Index(0), tuple(Response(Index(i), True) for i in range(100)), b"s" * 32), 100),
+        (JustificationBundle(Index(0), (Justification(Index(0), b"x" * 100),), b"s" * 32), 100),
+    ],
+)
+def test_a_bundle_weighs_at_least_what_it_carries(bundle, least):
+    assert least + 32 <= weight(bundle) <= 100 * least
