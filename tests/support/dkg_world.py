@@ -12,7 +12,7 @@ from collective.machine import Persist, WakeAt
 from collective.secret import SecretScalar
 from collective.sharing.lagrange import coefficients_at_zero
 from collective.sharing.polynomial import SecretPolynomial
-from drand.model.bundles import Bundle, DkgTerms, OldSharing, Participant, session_id
+from drand.model.bundles import Bundle, DealBundle, DkgTerms, OldSharing, Participant, session_id
 from drand.model.chain import Index
 from drand.model.group import Peer
 from drand.model.records import Record
@@ -97,6 +97,7 @@ class World:
         self.jitter = jitter
         self.watch: Watcher = lambda now, node, what: None
         self.silent: set[str] = set()  # nodes whose messages nobody gets
+        self.second_deals: dict[str, DealBundle] = {}  # of two-faced dealers
         self._queue: list[tuple[float, int, str, str, Any]] = []
         self._sequence = count()
         self.nodes: dict[str, Node] = {}
@@ -144,7 +145,7 @@ class World:
                     node.alarm = None
                     self.perform(node, machine.on_due(PHASE_ALARM, self.now))
             case "crash":
-                node.alive, node.alarm = False, None
+                node.alive, node.alarm, node.outcome = False, None, None
                 self.watch(self.now, node.name, "crashes")
         return None
 
@@ -195,9 +196,11 @@ class World:
         node.sent.append(bundle)
         if node.sent.count(bundle) == 1:
             self.watch(self.now, node.name, bundle)
-        if node.name not in self.silent:
-            for peer in peers:
-                self.post(self._names[peer], bundle)
+        two_faced = bundle == node.vault.dealt and node.name in self.second_deals
+        for number, peer in enumerate(peers):
+            if node.name not in self.silent:
+                other = two_faced and number >= len(peers) // 2
+                self.post(self._names[peer], self.second_deals[node.name] if other else bundle)
 
     def post(self, to: str, bundle: Bundle) -> None:
         """Put a bundle on its way; without jitter, links keep the order."""
@@ -224,14 +227,7 @@ class World:
 
     def equivocate(self, name: str) -> None:
         """Let a dealer draw two polynomials: the first half of the others gets one, the second half the other."""
-        node = self.nodes[name]
-        vault = node.vault
-        place = self.terms.dealer(vault.key)
-        assert place is not None
-        first = vault.deal(self.terms)
-        other = replace(vault, polynomial=None, dealt=None, entropy=SeededEntropy(4711)).deal(self.terms)
-        assert first is not None
-        assert other is not None
-        others = [peer for peer in self.nodes if peer != name]
-        for number, peer in enumerate(others):
-            self.at(self.now + 0.05, peer, "bundle", first if number < len(others) // 2 else other)
+        vault = self.nodes[name].vault
+        second = replace(vault, polynomial=None, dealt=None, entropy=SeededEntropy(4711)).deal(self.terms)
+        assert second is not None
+        self.second_deals[name] = second

@@ -7,6 +7,7 @@ complaints (kyber's "fast sync"), so that silence counts as a complaint.
     hear_deals            the dealing phase is over: who dealt in good order?
     judged                our own verdicts, as the vault gave them
     hear_responses        the response phase is over: who accepted what? `all_clear` ends the protocol here
+    hear_late_deals       deals that came after we had judged, which a justification may still put right
     hear_justifications   the justification phase is over: were all complaints answered?
     qualify               whose polynomials make the key, and which nodes form the group
 
@@ -186,6 +187,19 @@ class Complaints:
         if self.dealer is not None:
             self._accepted[self.dealer] |= self._holders
 
+    def hear_late_deals(self, deals: Mapping[Index, DealBundle]) -> list[Culprit]:
+        """Deals that count at the end of the justification phase; those we judged without are taken in now.
+
+        v1.5.11 evicts a dealer who justifies a deal that had not come in time. Those who had it in time accept the same
+        justification, so that a node that was down for a while would end with a key of its own. When the deal was late
+        for `threshold` nodes the dealer is evicted anyway.
+        """
+        found = []
+        for dealer in self.open_dealers():
+            if dealer in deals and dealer not in self.deals and dealer != self.dealer:
+                found += self._hear_deal(deals[dealer])
+        return found
+
     def hear_justifications(self, bundles: Mapping[Index, JustificationBundle]) -> list[Culprit]:
         """Close the justification phase with these bundles, by dealer; name who answered wrongly or not at all."""
         found = []
@@ -208,7 +222,7 @@ class Complaints:
                 what = f"justified a share for node {shown.share_index}, who is no holder"
                 found += self._evict_dealer(dealer, what, proved=True)
             elif dealer not in self.deals:
-                return found + self._evict_dealer(dealer, "justified a deal that it had not sent in time", proved=False)
+                return found + self._evict_dealer(dealer, "justified a deal that we never got", proved=False)
             else:
                 found += self._hear_shown_share(dealer, shown)
         return found

@@ -11,8 +11,6 @@ Source of what goes over the wire: drand v1.5.11 with kyber v1.2.0, share/dkg/{d
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from collective.errors import BadSetting, NotEnoughShares
 from collective.machine import Persist, WakeAt
@@ -37,47 +35,15 @@ from drand.model.vault_messages import (
 )
 from drand.protocol.complaints import Complaints, Culprit, Qualified
 from drand.protocol.dkg_clock import PhaseClock
+from drand.protocol.dkg_outcome import HandedOver, KeyGenerated, KeyGenerationFailed, Outcome
 from drand.protocol.echo import EchoBroadcast
 from drand.protocol.faults import OurselvesEvicted
 from drand.protocol.steps import AskVault, CulpritNamed, Effect, Ids, PhaseChanged, Report, Send
 
+__all__ = ["PHASE_ALARM", "HandedOver", "KeyGenerated", "KeyGeneration", "KeyGenerationFailed", "Outcome"]
+
 PHASE_ALARM = "dkg-phase"
 RETRIES_PER_PHASE = 8  # how often a vault that refused for now is asked again
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyGenerated:
-    """There is a key, and our share of it is in the vault.
-
-    qualified   indices of the holders that form the group, in the order of the list
-    index       ours among them
-    commits     the group's public polynomial: `threshold` encoded points, constant term first
-    epoch_id    the vault's name for our share
-    """
-
-    qualified: tuple[Index, ...]
-    index: Index
-    commits: tuple[bytes, ...]
-    epoch_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOver:
-    """A resharing is over at a node that leaves: it has dealt its old share, and gets no new one.
-
-    v1.5.11 fails here by mistake ("leaving node can process responses only after creating shares") and goes on signing
-    with the old share; the others are unaffected.
-    """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyGenerationFailed:
-    """It is over without a key; `reason` is for the operator."""
-
-    reason: str
-
-
-Outcome: TypeAlias = KeyGenerated | HandedOver | KeyGenerationFailed
 
 
 class KeyGeneration:
@@ -119,6 +85,7 @@ class KeyGeneration:
         self._own: list[Bundle] = []  # what we sent, in order
         self._owed: tuple[Index, ...] = ()  # whose shares we must show
         self._judged = False
+        self._recalled = False  # we are from a journal, which does not say how many copies of a deal came
         self._qualified: Qualified | None = None
         self._outcome: Outcome | None = None
 
@@ -189,7 +156,7 @@ class KeyGeneration:
         if self._asked is not None and self._refused:
             self._refused = False
             effects.append(AskVault(self._asked))
-        return effects + (self._advance(now) or self._wake())
+        return effects + (self._advance(now, patient=False) or self._wake())
 
     def replay(self, records: Iterable[Record], now: float) -> list[Effect]:
         """The process was restarted: come back to where the journal ends. Call on a new machine, in place of `start`.
@@ -197,6 +164,7 @@ class KeyGeneration:
         Our own bundles are sent again (the others know them by their hash), and what the vault may not have answered
         is asked again.
         """
+        self._recalled = True
         for record in records:
             match record:
                 case BundleKept(bundle):
@@ -224,16 +192,29 @@ class KeyGeneration:
         self._clock.start(now)
         return [Persist(PhaseEntered(Phase.DEALING, now)), *self._ask(), *self._wake()]
 
-    def _advance(self, now: float) -> list[Effect]:
+    def _advance(self, now: float, *, patient: bool = True) -> list[Effect]:
         """Leave every phase that is over, as long as the vault owes us nothing."""
         effects: list[Effect] = []
-        while not self.ended and self._asked is None and self._phase_over():
+        while not self.ended and self._asked is None and self._phase_over(patient):
             effects += self._leave_phase(now)
         return effects + self._wake() if effects else []
 
-    def _phase_over(self) -> bool:
+    def _phase_over(self, patient: bool) -> bool:
+        """All bundles are in, or time is up.
+
+        Responses do not say which deal they answer. So before they end the protocol without a complaint, we wait until
+        nobody can hold another deal of the same dealer than we do, though no longer than to the next alarm.
+        """
         received, expected = self.progress
-        return received == expected or self._clock.over(self.phase)
+        if self._clock.over(self.phase) or received < expected:
+            return self._clock.over(self.phase)
+        if self.phase is not Phase.RESPONDING or not patient or self._recalled:
+            return True
+        return self._echo.deals_echoed() or self._complaint_came()
+
+    def _complaint_came(self) -> bool:
+        responses = self._echo.responses.counted().values()
+        return any(not response.valid for bundle in responses for response in bundle.responses)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -261,7 +242,8 @@ class KeyGeneration:
                 if not self._complaints.all_clear and (self._complaints.holder is not None or self._complaints.owed()):
                     following = Phase.JUSTIFYING
             case _:
-                culprits = self._complaints.hear_justifications(self._echo.justifications.counted())
+                culprits = self._complaints.hear_late_deals(self._echo.deals.counted())
+                culprits += self._complaints.hear_justifications(self._echo.justifications.counted())
         if following is Phase.JUSTIFYING:
             self._owed = self._complaints.owed()
             self._complaints.answered()

@@ -4,6 +4,9 @@ A bundle is known by its hash, which leaves out the signature. It is checked bef
 disk, and only then passed on, to all other nodes, the one it came from too: a node that echoes and then forgets would
 complain about a dealer whom all others accept.
 
+A deal of which every other node has sent us its copy is one that every other node has: until then, somebody may still
+hold another deal of the same dealer (`deals_echoed`).
+
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
 Source: drand v1.5.11, core/broadcast.go (echoBroadcast) and kyber v1.2.0, share/dkg/protocol.go (set), which keep
@@ -42,6 +45,7 @@ class Tray(Generic[BundleT]):
 
     def __init__(self) -> None:
         self._kept: dict[Index, dict[bytes, BundleT]] = {}
+        self._copies: dict[bytes, int] = {}
 
     def wants(self, bundle: BundleT) -> bool:
         """True for a bundle not seen yet, unless its author's place is full."""
@@ -51,6 +55,17 @@ class Tray(Generic[BundleT]):
     def put(self, bundle: BundleT) -> None:
         """Keep a bundle that the tray wants."""
         self._kept.setdefault(bundle.author, {})[bundle.hash()] = bundle
+
+    def count_copy(self, bundle: BundleT) -> None:
+        """A bundle came in that may be kept already."""
+        hash_ = bundle.hash()
+        if hash_ in self._kept.get(bundle.author, {}):
+            self._copies[hash_] = self._copies.get(hash_, 0) + 1
+
+    def fewest_copies(self) -> int:
+        """How often the rarest of the bundles that count came in."""
+        counted = (next(iter(known)) for known in self._kept.values() if len(known) == 1)
+        return min((self._copies.get(hash_, 0) for hash_ in counted), default=0)
 
     def counted(self) -> dict[Index, BundleT]:
         """The bundles that count: those of authors who sent exactly one."""
@@ -97,11 +112,15 @@ class EchoBroadcast:
             raise WrongSession(f"a bundle of node {bundle.author} for another session")
         author = self._author(bundle)
         if not self._wants(bundle):
+            if isinstance(bundle, DealBundle):
+                self.deals.count_copy(bundle)
             return []
         self._check_size(bundle)
         schnorr.verify(self.terms.scheme.key_group, self._key(author), bundle.hash(), bundle.signature)
         self._check_content(bundle)
         proof = self.keep(bundle)
+        if isinstance(bundle, DealBundle):
+            self.deals.count_copy(bundle)
         effects: list[Effect] = [Persist(BundleKept(bundle)), Send(self.peers, DkgPacket(bundle))]
         if proof is not None:
             effects.append(Report(CulpritNamed(index=proof.culprit, what=str(proof), proved=True)))
@@ -123,6 +142,15 @@ class EchoBroadcast:
                 if bundle.author in self.justifications.twice():
                     return EquivocatingDealer("signed two different justification bundles", culprit=bundle.author)
         return None
+
+    def deals_echoed(self) -> bool:
+        """True once every deal that counts came in from every other node.
+
+        From its dealer and, passed on, from all others; our own came back from everybody. Whoever answered a deal has
+        passed it on before, so two faces of one dealer show here. Copies are counted, not attributed: a sender's
+        address proves nothing, and who repeats itself only brings us back to v1.5.11, which waits for no copies.
+        """
+        return self.deals.fewest_copies() >= len(self.peers)
 
     # ------------------------------------------------------------ checks
 
