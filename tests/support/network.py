@@ -128,6 +128,7 @@ class Network:
         self.refused: list[tuple[int, Event, CollectiveError]] = []
         self.wire: Wire = lambda _from, _to, message: message
         self.vault_away: set[int] = set()
+        self.crash_after: dict[int, int] = {}  # node -> how many more effects it carries out before it dies
         self.watchful = False  # compare a process that refuses with what it was before
         self.log: list[tuple[int, Effect]] = []
         self._alarms: dict[tuple[int, str], int] = {}
@@ -238,6 +239,12 @@ class Network:
             assert not self.watchful or snapshot(node) == before, f"refused {event}, but changed"
             raise
         for effect in effects:
+            if number in self.crash_after:
+                self.crash_after[number] -= 1
+                if self.crash_after[number] < 0:
+                    del self.crash_after[number]
+                    self.kill(number)
+                    return
             self.log.append((number, effect))
             self._perform(number, effect)
 
@@ -299,7 +306,8 @@ class Network:
                 return  # black hole: no answer ever
             error = self._try(target, Received(f"10.0.0.{number}", arrived))
             answer = Answered(call.call_id, None) if error is None else CallFailed(call.call_id, str(error))
-            self.post(number, answer, 2 * WIRE_S)
+            lost = CallFailed(call.call_id, "connection reset")
+            self.post(number, answer if target in self.nodes else lost, 2 * WIRE_S)
 
     def _ask_vault(self, number: int, request: VaultRequest) -> None:
         if number in self.vault_away:

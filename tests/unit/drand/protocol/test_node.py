@@ -469,6 +469,39 @@ def test_a_crash_in_any_phase_of_the_key_generation_loses_nothing(phase, victim)
     assert len({node.epoch.group.hash() for node in network.nodes.values()}) == 1
 
 
+@pytest.mark.parametrize("victim", [0, 2])
+def test_a_crash_after_any_single_effect_loses_nothing_that_was_stored(victim):
+    """The rest of a step is never carried out, at every place where that can happen; half a second later it is back."""
+    for effects in range(1, 1000):
+        network = Network(4)
+        network.start()
+        network.crash_after[victim] = effects
+        network.lead(threshold=3)
+        for number in set(network.nodes) - {0}:
+            network.join(number)
+        network.run_until(lambda network=network: victim not in network.nodes, 5)
+        if victim in network.nodes:
+            assert finished(network)
+            break
+        ceremony_stored = bool(network.disks[victim].journal) or network.disks[victim].epoch is not None
+        network.run(0.5)
+        network.start(victim)
+        network.run(150)
+        others = [network.nodes[number].state for number in range(4) if number != victim]
+        mine = network.nodes[victim].state
+        if ceremony_stored:
+            assert (mine, set(others)) == (State.RUNNING, {State.RUNNING}), effects
+            assert len({network.nodes[number].epoch.group.hash() for number in range(4)}) == 1
+            assert len(network.nodes[victim].epoch.group.nodes) == 4
+            rounds = [network.rounds(number) for number in range(4)]
+            assert min(rounds) > 10
+            assert max(rounds) - min(rounds) <= 1
+        else:
+            assert mine is State.IDLE
+            assert len({node.epoch.group.hash() for node in network.nodes.values() if node.epoch is not None}) <= 1
+    assert effects > 20
+
+
 def test_a_killed_node_is_back_in_the_chain_within_two_periods():
     network = running_network(5, 3)
     group = network.nodes[0].epoch.group
