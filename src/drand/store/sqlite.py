@@ -130,6 +130,11 @@ class SqliteStore:
         rows = self._select("SELECT body FROM journal ORDER BY number")
         return tuple(self._decoded(decode_journal_record, row[0]) for row in rows)
 
+    def check_ends(self) -> None:
+        """Raise StoreFailed when the first round or the one before the last is missing; constant time."""
+        if self.last() is not None and self.get(Round(0)) is None:
+            raise StoreFailed(f"{self.path} is damaged: round 0 is missing", hint="restore a backup")
+
     def backup(self, target: Path) -> None:
         """Write a consistent copy to `target` (0600, atomically) in one step, while the store stays in use.
 
@@ -231,9 +236,11 @@ def open_store(path: Path, *, chained: bool) -> SqliteStore:
     except StoreFailed:
         lock.release()
         raise
-    if store.count() and store.get(Round(0)) is None:
+    try:
+        store.check_ends()
+    except StoreFailed:
         store.close()
-        raise StoreFailed(f"{path} is damaged: round 0 is missing", hint="restore a backup")
+        raise
     return store
 
 

@@ -1,0 +1,372 @@
+"""What only the store on disk does: crashes, full and damaged disks, readers beside the writer, size."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.support.stored import BUNDLE, ENTERED, EPOCH, STARTED, chain
+
+from drand.model.chain import Beacon, Round
+from drand.model.records import EpochStarted
+from drand.store.contract import OutOfOrder, StoreFailed
+from drand.store.schema import StoreInUse
+from drand.store.sqlite import SqliteStore, open_reader, open_store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "default" / "db" / "drand.sqlite"
+
+
+def filled(path: Path, last: int = 20) -> list[Beacon]:
+    """A closed store with rounds 0 to `last`."""
+    beacons = chain(last)
+    store = open_store(path, chained=True)
+    store.append(beacons)
+    store.close()
+    return beacons
+
+
+def test_everything_is_there_when_it_is_opened_again(path: Path):
+    store, beacons = open_store(path, chained=True), chain(5)
+    store.append(beacons)
+    store.persist(STARTED)
+    store.persist(BUNDLE)
+    store.persist(ENTERED)
+    store.close()
+    store = open_store(path, chained=True)
+    assert store.range(Round(0), 10) == beacons
+    assert store.journal() == (STARTED, BUNDLE, ENTERED)
+    store.close()
+
+
+def test_the_file_is_not_for_everybody_and_neither_is_its_log(path: Path):
+    before = os.umask(0)
+    try:
+        store = open_store(path, chained=True)
+        store.append(chain(3))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    store.close()
+    assert modes == dict.fromkeys(("drand.sqlite", "drand.sqlite-wal", "drand.sqlite-shm", "drand.sqlite.lock"), 0o640)
+    assert path.parent.stat().st_mode & 0o777 == 0o740
+
+
+def test_a_round_of_a_short_signature_takes_about_58_bytes(path: Path):
+    store, beacons = open_store(path, chained=False), chain(20_000, chained=False)
+    store.append(beacons)
+    store.close()
+    assert len(beacons[1].signature) == 48
+    assert path.stat().st_size / len(beacons) < 59
+
+
+# ------------------------------------------------------------------ one writer, many readers
+
+
+def test_a_second_writer_is_told_who_is_in_the_way(path: Path):
+    store = open_store(path, chained=True)
+    with pytest.raises(StoreInUse, match="in use by another process") as caught:
+        open_store(path, chained=True)
+    assert "stop the daemon" in caught.value.advice
+    store.close()
+    open_store(path, chained=True).close()
+
+
+def test_a_reader_sees_what_the_writer_adds(path: Path):
+    store, beacons = open_store(path, chained=True), chain(6)
+    store.append(beacons[:3])
+    reader = open_reader(path)
+    assert reader.last() == beacons[2]
+    store.append(beacons[3:])
+    assert reader.last() == beacons[6]
+    assert reader.range(Round(1), 3) == beacons[1:4]
+    with pytest.raises(StoreFailed, match="cannot be opened or written"):
+        reader.append(chain(7)[7:])
+    assert store.count() == 7
+    reader.close()
+    store.close()
+
+
+def test_a_reader_needs_no_writer(path: Path):
+    beacons = filled(path)
+    reader = open_reader(path)
+    assert reader.range(Round(0), 100) == beacons
+    reader.close()
+
+
+def test_a_store_that_is_not_there_is_not_made_by_reading(path: Path):
+    with pytest.raises(StoreFailed, match="there is no store"):
+        open_reader(path)
+    assert not path.exists()
+
+
+# ------------------------------------------------------------------ files that are not what they should be
+
+
+def test_the_other_kind_of_chain_is_refused(path: Path):
+    filled(path)
+    with pytest.raises(StoreFailed, match="holds a chained chain") as caught:
+        open_store(path, chained=False)
+    assert "another network" in caught.value.advice
+    open_store(path, chained=True).close()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to be looked at" * 100, b"\x00" * 8192])
+def test_a_file_that_is_no_store_is_named_and_left_alone(path: Path, content: bytes):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    for open_it in (lambda: open_store(path, chained=True), lambda: open_reader(path)):
+        with pytest.raises(StoreFailed, match=r"drand\.sqlite") as caught:
+            open_it()
+        assert caught.value.advice
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_not_touched(path: Path):
+    path.parent.mkdir(parents=True)
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE theirs (a)")
+    other.close()
+    with pytest.raises(StoreFailed, match="not a beacon store"):
+        open_store(path, chained=True)
+
+
+def test_a_newer_version_is_refused(path: Path):
+    filled(path)
+    edit(path, "UPDATE about SET value = '2' WHERE key = 'version'")
+    with pytest.raises(StoreFailed, match="version 2, this program reads 1") as caught:
+        open_store(path, chained=True)
+    assert "upgrade" in caught.value.advice
+
+
+def edit(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(("gone", "found"), [(0, "round 0 is missing"), (19, "only round 20 is there")])
+def test_a_missing_end_of_the_chain_is_found_when_opening(path: Path, gone: int, found: str):
+    filled(path)
+    edit(path, f"DELETE FROM beacons WHERE round <= {gone}")
+    with pytest.raises(StoreFailed, match=found):
+        open_store(path, chained=True)
+    open_reader(path).close()
+
+
+def test_a_gap_in_the_chain_is_damage_not_a_wrong_previous_signature(path: Path):
+    filled(path)
+    edit(path, "DELETE FROM beacons WHERE round = 10")
+    store = open_store(path, chained=True)
+    with pytest.raises(StoreFailed, match="round 10 is missing"):
+        store.range(Round(5), 10)
+    assert store.get(Round(9)) is not None
+    store.close()
+
+
+def test_an_unreadable_journal_is_damage_by_name(path: Path):
+    filled(path)
+    edit(path, "INSERT INTO journal (body) VALUES (x'ffff')")
+    edit(path, "INSERT INTO epochs (body) VALUES (x'ffff')")
+    store = open_store(path, chained=True)
+    for ask in (store.journal, store.epoch, store.epochs):
+        with pytest.raises(StoreFailed, match="damaged"):
+            ask()
+    store.close()
+
+
+def test_pages_overwritten_on_disk_are_reported_by_name(path: Path):
+    filled(path, last=5000)
+    with open(path, "r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096 * 20)
+    for _ in range(2):  # the first refusal lets the lock go
+        with pytest.raises(StoreFailed, match=r"drand\.sqlite is damaged") as caught:
+            open_store(path, chained=True)
+        assert "backup" in caught.value.advice
+
+
+# ------------------------------------------------------------------ a full disk
+
+
+def limited(store: SqliteStore, pages: int) -> None:
+    assert store._connection is not None
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_loses_nothing_and_the_chain_goes_on_when_there_is_room(path: Path):
+    store, beacons = open_store(path, chained=True), chain(3000)
+    store.append(beacons[:1000])
+    limited(store, 1)  # no more than it has now
+    stored = store.count()
+    with pytest.raises(StoreFailed, match="the disk is full") as caught:
+        store.append(beacons[1000:])
+    assert "free some space" in caught.value.advice
+    with pytest.raises(StoreFailed, match="the disk is full"):
+        fill_journal(store)
+    assert store.count() == stored
+    assert store.last() == beacons[999]
+    limited(store, 100_000)
+    store.append(beacons[1000:])
+    store.close()
+    store = open_store(path, chained=True)
+    assert store.range(Round(0), 5000) == beacons
+    store.close()
+
+
+def fill_journal(store: SqliteStore) -> None:
+    for _ in range(1000):
+        store.persist(BUNDLE)
+
+
+LIMITED_WRITER = """
+import resource, sys
+from pathlib import Path
+from drand.model.chain import Round
+from drand.model.records import EpochStarted
+from drand.store.contract import StoreFailed
+from drand.store.sqlite import open_store
+from tests.support.stored import chain
+
+store, beacons = open_store(Path(sys.argv[1]), chained=True), chain(5_000)
+store.append(beacons[:10])
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+try:
+    store.append(beacons[10:])
+except StoreFailed as error:
+    print("refused:", error)
+print("has", store.count())
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.append(beacons[10:])
+print("has", store.count())
+store.close()
+"""
+
+
+def test_a_write_the_system_refuses_is_undone_and_can_be_repeated(path: Path):
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED_WRITER, str(path)], capture_output=True, text=True, check=True, cwd=root()
+    )
+    refused, then, at_last = ended.stdout.splitlines()
+    assert refused.startswith(f"refused: {path}")
+    assert (then, at_last) == ("has 10", "has 5001")
+
+
+def root() -> Path:
+    return Path(__file__).resolve().parents[4]
+
+
+# ------------------------------------------------------------------ a killed process
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from drand.store.sqlite import open_store
+from tests.support.stored import BUNDLE, STARTED, chain
+
+store, beacons = open_store(Path(sys.argv[1]), chained=True), chain(20_000)
+at = store.count()
+for _ in sys.stdin:                            # one line allows one append, so that the child cannot run away
+    size = 1 if at % 3 else 50
+    store.append(beacons[at : at + size])
+    at += size
+    print(at, flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 7, 40, 111])
+def test_a_killed_process_loses_no_round_it_acknowledged_and_leaves_no_gap(path: Path, acknowledged: int):
+    at = 0
+    for _ in range(2):  # the second life goes on where the first stopped
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdin=PIPE, stdout=PIPE, text=True, cwd=root()
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write("go on\n" * (acknowledged + 20))
+        child.stdin.flush()
+        for _ in range(acknowledged):
+            at = int(child.stdout.readline())
+        child.send_signal(signal.SIGKILL)
+        rest = child.stdout.read().split("\n")
+        child.stdout.close()
+        child.stdin.close()
+        assert child.wait() == -signal.SIGKILL
+        at = max([at, *(int(line) for line in rest[:-1])])
+        store = open_store(path, chained=True)
+        count = store.count()
+        assert at <= count <= at + 50
+        assert store.range(Round(0), count + 1) == chain(count - 1)
+        store.append(chain(count)[count:])
+        at = count + 1
+        store.close()
+
+
+def test_a_transaction_that_was_not_finished_is_not_there(path: Path):
+    script = """
+import os, sys
+from pathlib import Path
+from drand.store.sqlite import open_store
+from tests.support.stored import EPOCH, STARTED, chain
+
+store = open_store(Path(sys.argv[1]), chained=True)
+store.append(chain(5))
+store.persist(STARTED)
+with store._transaction() as connection:
+    connection.execute("DELETE FROM journal")
+    connection.execute("DELETE FROM beacons WHERE round > 2")
+    os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", script, str(path)], check=False, cwd=root())
+    store = open_store(path, chained=True)
+    assert store.count() == 6
+    assert store.journal() == (STARTED,)
+    store.close()
+
+
+# ------------------------------------------------------------------ in use
+
+
+def test_a_backup_is_taken_while_rounds_are_appended(path: Path, tmp_path: Path):
+    store, beacons = open_store(path, chained=True), chain(200)
+    store.append(beacons[:100])
+    reader = open_reader(path)
+    store.append(beacons[100:150])
+    store.backup(tmp_path / "copy.sqlite")
+    store.append(beacons[150:])
+    copy = open_store(tmp_path / "copy.sqlite", chained=True)
+    assert copy.range(Round(0), 1000) == beacons[:150]
+    copy.append(beacons[150:])
+    assert copy.last() == store.last() == reader.last()
+    for one in (copy, reader, store):
+        one.close()
+
+
+def test_a_refused_append_leaves_no_transaction_open(path: Path):
+    store = open_store(path, chained=True)
+    store.append(chain(3))
+    with pytest.raises(OutOfOrder):
+        store.append([Beacon(Round(9), sha256(b"").digest())])
+    other = sqlite3.connect(path, timeout=0)
+    other.execute("BEGIN IMMEDIATE")
+    other.rollback()
+    other.close()
+    store.append(chain(4))
+    assert store.count() == 5
+    store.close()
+
+
+def test_every_epoch_is_kept_since_a_resharing_needs_the_one_before(path: Path):
+    store = open_store(path, chained=True)
+    store.persist(EpochStarted(EPOCH))
+    store.persist(EpochStarted(EPOCH))
+    assert store.epochs() == (EPOCH, EPOCH)
+    store.close()

@@ -1,0 +1,208 @@
+"""The key files as the Go implementation keeps them, and a real vault over a real folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.support import vectors
+from tests.support.committee import TOY_CHAINED
+from tests.support.entropy import SeededEntropy
+from tests.support.vaults import GENESIS_S, Ceremony, SetClock, fresh_id, sign_request
+
+from collective.errors import BadSetting, Unavailable
+from collective.secret import SecretScalar
+from drand.model.schemes import SCHEME_NAMES, scheme_named
+from drand.model.vault_messages import EpochOpened, IdentityShown, OpenEpoch, ShowIdentity, SignPartial, VaultRefused
+from drand.vault.folder import DamagedKeyFile, KeyPairExists, NoKeyPair, VaultFolder, make_key_pair, self_signed
+from drand.vault.links import InprocLink, open_vault
+
+SCHEME = scheme_named("pedersen-bls-chained")
+
+
+def made(path: Path, seed: int = 1) -> VaultFolder:
+    folder = VaultFolder(path / "default")
+    folder.save_key_pair(make_key_pair("127.0.0.1:8001", tls=True, scheme=SCHEME, entropy=SeededEntropy(seed)))
+    return folder
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+@pytest.mark.parametrize("name", SCHEME_NAMES)
+def test_a_new_key_pair_signs_itself_and_comes_back_from_its_files(tmp_path: Path, name: str):
+    keys = make_key_pair("[::1]:80", tls=False, scheme=scheme_named(name), entropy=SeededEntropy(3))
+    keys.identity.check_self_signature()
+    folder = VaultFolder(tmp_path / "one")
+    folder.save_key_pair(keys)
+    assert folder.load_key_pair() == keys
+
+
+@pytest.mark.parametrize("case", vectors.v1_cases("keypair"))
+def test_the_files_are_those_that_go_writes_for_the_same_secret(case, tmp_path: Path):
+    given, folder = case["inputs"], VaultFolder(tmp_path)
+    scheme = scheme_named(given["scheme"])
+    secret = SecretScalar.from_bytes(bytes.fromhex(given["private_key"]), scheme.key_group.order)
+    folder.save_key_pair(self_signed(secret, given["address"], tls=given["tls"], scheme=scheme))
+    assert folder.key_file.read_text() == case["expected"]["drand_id.private"]
+    assert folder.identity_file.read_text() == case["expected"]["drand_id.public"]
+
+
+def test_files_and_folders_have_the_modes_that_go_gives_them(tmp_path: Path):
+    before = os.umask(0o077)
+    try:
+        folder = made(tmp_path)
+    finally:
+        os.umask(before)
+    assert (mode(folder.path), mode(folder.key_file.parent)) == (0o740, 0o740)
+    assert (mode(folder.key_file), mode(folder.identity_file)) == (0o600, 0o644)
+    assert folder.complaints() == []
+
+
+def test_a_key_pair_is_never_overwritten(tmp_path: Path):
+    folder = made(tmp_path)
+    before = folder.key_file.read_bytes(), folder.identity_file.read_bytes()
+    with pytest.raises(KeyPairExists, match="keypair already exists"):
+        made(tmp_path, seed=2)
+    folder.identity_file.unlink()
+    with pytest.raises(KeyPairExists, match="keypair already exists"):
+        made(tmp_path, seed=2)
+    assert not folder.identity_file.exists()
+    assert folder.key_file.read_bytes() == before[0]
+    folder.identity_file.write_bytes(before[1])
+    folder.key_file.unlink()
+    with pytest.raises(KeyPairExists):
+        made(tmp_path, seed=2)
+
+
+def test_a_key_pair_that_is_not_there_says_how_to_make_one(tmp_path: Path):
+    with pytest.raises(NoKeyPair) as caught:
+        VaultFolder(tmp_path).load_key_pair()
+    assert "generate-keypair" in caught.value.advice
+
+
+@pytest.mark.parametrize("spoiled", ["key_file", "identity_file"])
+@pytest.mark.parametrize("content", [b"", b"Key = 7\n", b'Key = "zz"\n', b"\xff\xfe", b"x" * (2**20 + 1)])
+def test_a_damaged_key_file_is_named(tmp_path: Path, spoiled: str, content: bytes):
+    folder = made(tmp_path)
+    path = getattr(folder, spoiled)
+    path.write_bytes(content)
+    with pytest.raises(DamagedKeyFile, match=path.name) as caught:
+        folder.load_key_pair()
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize("lost", ["key_file", "identity_file"])
+def test_half_a_key_pair_is_damage_not_a_fresh_node(tmp_path: Path, lost: str):
+    folder = made(tmp_path)
+    getattr(folder, lost).unlink()
+    with pytest.raises(DamagedKeyFile, match="is missing"):
+        folder.load_key_pair()
+
+
+def test_two_files_of_different_pairs_are_refused(tmp_path: Path):
+    folder, other = made(tmp_path / "a"), made(tmp_path / "b", seed=2)
+    folder.identity_file.write_bytes(other.identity_file.read_bytes())
+    with pytest.raises(BadSetting, match="does not belong to"):
+        folder.load_key_pair()
+
+
+def test_files_too_open_are_complained_about_and_still_read(tmp_path: Path):
+    folder = made(tmp_path)
+    folder.key_file.chmod(0o644)
+    folder.key_file.parent.chmod(0o755)
+    file, parent = folder.complaints()
+    assert file == f"{folder.key_file} has mode 0644, it should be 0600: chmod 0600 {folder.key_file}"
+    assert "0740" in parent
+    assert folder.load_key_pair()
+
+
+def test_a_new_self_signature_replaces_the_public_file_only(tmp_path: Path):
+    folder = made(tmp_path)
+    keys = folder.load_key_pair()
+    moved = self_signed(keys.secret, "10.0.0.1:9", tls=False, scheme=SCHEME)
+    folder.save_identity(moved.identity)
+    assert folder.load_key_pair() == moved
+
+
+def test_a_damaged_share_file_is_named(tmp_path: Path):
+    folder = made(tmp_path)
+    assert folder.load_share(SCHEME) is None
+    folder.share_file.parent.mkdir()
+    folder.share_file.write_text('Index = 0\nShare = "00"\n')
+    with pytest.raises(DamagedKeyFile, match=r"dist_key\.private"):
+        folder.load_share(SCHEME)
+
+
+# ------------------------------------------------------------------ a vault over it
+
+
+def single_node(path: Path) -> tuple[InprocLink, VaultFolder, Ceremony]:
+    """A network of one, its vault on disk."""
+    ceremony = Ceremony(1, 1, SCHEME)
+    folder = VaultFolder(path / "default")
+    folder.save_key_pair(ceremony.sites[0].keys)
+    link = open_vault("inproc:", folder.path, clock=SetClock(GENESIS_S + 100), entropy=SeededEntropy(8))
+    ceremony.sites[0].vault = link.vault
+    return link, folder, ceremony
+
+
+async def test_an_opened_share_is_written_where_go_reads_it_and_can_be_adopted_from_there(tmp_path: Path):
+    _, folder, ceremony = single_node(tmp_path)
+    [end] = ceremony.run()
+    share = folder.load_share(SCHEME)
+    assert share is not None
+    assert (share.index, share.commits) == (0, end.commits)
+    assert (mode(folder.share_file), mode(folder.state_file.path)) == (0o600, 0o600)
+    assert mode(folder.share_file.parent) == 0o740
+
+    group = ceremony.group(end.commits)
+    folder.state_file.path.unlink()
+    link = open_vault("inproc:", folder.path, clock=SetClock(GENESIS_S + 100))
+    assert link.adopt(group) == end.epoch_id
+    assert isinstance(await link.ask(OpenEpoch(fresh_id(), end.epoch_id, group)), EpochOpened)
+    reply = await link.ask(sign_request(end.epoch_id, 1, group.genesis_seed))
+    assert not isinstance(reply, VaultRefused)
+
+    folder.forget_shares()
+    assert folder.load_share(SCHEME) is None
+    link = open_vault("inproc:", folder.path)
+    assert isinstance(await link.ask(SignPartial(fresh_id(), end.epoch_id, reply.round, b"")), VaultRefused)
+    with pytest.raises(Unavailable, match="no share to adopt"):
+        link.adopt(group)
+
+
+async def test_a_share_file_that_cannot_be_written_is_tried_again(tmp_path: Path):
+    link, folder, ceremony = single_node(tmp_path)
+    end = ceremony.combine(0, ceremony.deals())
+    folder.share_file.parent.write_text("a file where the folder should be")
+    request = OpenEpoch(fresh_id(), end.epoch_id, ceremony.group(end.commits))
+    refused = await link.ask(request)
+    assert isinstance(refused, VaultRefused)
+    assert refused.retry
+    folder.share_file.parent.unlink()
+    assert isinstance(await link.ask(request), EpochOpened)
+    assert folder.load_share(SCHEME) is not None
+
+
+async def test_a_vault_over_a_folder_shows_its_identity(tmp_path: Path):
+    link, folder, ceremony = single_node(tmp_path)
+    reply = await link.ask(ShowIdentity(fresh_id()))
+    assert isinstance(reply, IdentityShown)
+    assert reply.identity == ceremony.sites[0].keys.identity
+    assert link.complaints() == []
+    folder.key_file.chmod(0o640)
+    assert len(link.complaints()) == 1
+
+
+@pytest.mark.parametrize("uri", ["unix:/run/vault.sock", "tcp://host:1", "sim:", "inproc", "", "inproc:x"])
+def test_another_kind_of_link_says_which_kind_there_is(tmp_path: Path, uri: str):
+    with pytest.raises(BadSetting, match="not available in this version") as caught:
+        open_vault(uri, tmp_path)
+    assert "inproc:" in caught.value.advice
+
+
+def test_a_key_pair_does_not_print_its_secret():
+    keys = self_signed(SecretScalar(12345678901), "a:1", tls=False, scheme=TOY_CHAINED)
+    assert "12345678901" not in repr(keys)
+    assert "2dfdc1c35" not in repr(keys)
