@@ -96,7 +96,8 @@ class Stage:
         self.published: dict[int, list[Round]] = {}
         self.facts: dict[int, list[Fact]] = {}
         self.refused: list[tuple[int, CollectiveError]] = []
-        self.log: list[tuple[float, int, str]] = []
+        self.log: list[tuple[float, int, Effect | CollectiveError]] = []
+        self.offset: dict[int, float] = {}  # how much a node's clock is ahead
         self.vault_away: set[int] = set()
         self.liars: dict[int, int] = {}  # node -> the round about which its streams lie
         self.cut: set[int] = set()  # nodes that hear and reach nobody
@@ -113,7 +114,7 @@ class Stage:
         last = store[-1] if store else None
         node = BeaconNode(self.committee.epoch(index), self.committee.peer(index), last, Ids(f"{index}@{self.now}"))
         self.nodes[index] = node
-        self.perform(index, node.start(self.now))
+        self.perform(index, node.start(self.now + self.offset.get(index, 0)))
 
     def kill(self, index: int) -> None:
         """The process is gone; its store stays."""
@@ -135,9 +136,10 @@ class Stage:
             if isinstance(event, Due) and self._alarms.get((index, event.alarm)) != number:
                 continue  # replaced by a later WakeAt
             try:
-                effects = self.nodes[index].handle(event, self.now)
+                effects = self.nodes[index].handle(event, self.now + self.offset.get(index, 0))
             except CollectiveError as error:
                 self.refused.append((index, error))
+                self.log.append((self.now, index, error))
             else:
                 self.perform(index, effects)
         self.now = until
@@ -148,15 +150,27 @@ class Stage:
 
     def phrases(self, index: int) -> list[str]:
         """What a node did so far."""
-        return [text for _, at, text in self.log if at == index]
+        return words([what for _, at, what in self.log if at == index and not isinstance(what, CollectiveError)])
+
+    def times(self, index: int, fact: type[Fact]) -> list[float]:
+        """When a node reported facts of this kind."""
+        return [
+            when
+            for when, at, what in self.log
+            if at == index and isinstance(what, Report) and isinstance(what.fact, fact)
+        ]
+
+    def hear(self, index: int, packet: PartialPacket, at: float) -> None:
+        """Somebody unknown sends a node a partial at a certain time."""
+        heapq.heappush(self._queue, (at, next(self._count), index, Received("10.9.9.9", packet)))
 
     def _post(self, index: int, event: Event, delay_s: float) -> None:
         heapq.heappush(self._queue, (self.now + delay_s, next(self._count), index, event))
 
     def perform(self, index: int, effects: list[Effect]) -> None:
         """Carry out effects in order."""
-        for effect, text in zip(effects, words(effects), strict=True):
-            self.log.append((self.now, index, text))
+        for effect in effects:
+            self.log.append((self.now, index, effect))
             self._perform(index, effect)
 
     def _perform(self, index: int, effect: Effect) -> None:
@@ -179,7 +193,8 @@ class Stage:
             case WakeAt(alarm, unix_s):
                 number = next(self._count)
                 self._alarms[index, alarm] = number
-                heapq.heappush(self._queue, (max(unix_s, self.now), number, index, Due(alarm)))
+                when = max(unix_s - self.offset.get(index, 0), self.now)
+                heapq.heappush(self._queue, (when, number, index, Due(alarm)))
             case FetchBeacons() as fetch:
                 self._fetch(index, fetch)
             case Abandon(call_id):

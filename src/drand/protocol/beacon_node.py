@@ -47,6 +47,7 @@ CATCHUP_ALARM: Final = "catchup"  # sign the next round of a chain that is behin
 SYNC_ALARM: Final = "sync"  # peers are ahead: fetch, unless the partials have done it meanwhile
 LEAST_PAUSE_S: Final = 0.1  # before the vault is asked again; doubled each time, up to the most
 MOST_PAUSE_S: Final = 5.0
+SETTLE_S: Final = 0.25  # after synced beacons, for more of them to come
 HINT_PAUSE_S: Final = 0.5  # before a hint is followed; a tenth of a shorter period
 
 
@@ -129,7 +130,9 @@ class BeaconNode:
     # ------------------------------------------------------------ begin and end
 
     def start(self, now: float) -> list[Effect]:
-        """Begin: before genesis, wait for it; after it, fetch what is missing and join the round that runs."""
+        """Begin: before genesis, wait for it; after it, fetch what is missing, and sign the next round in case that all
+        others wait for us: then a halted chain goes on at once.
+        """
         self._running = True
         effects: list[Effect] = []
         if self._empty:
@@ -138,8 +141,7 @@ class BeaconNode:
         effects.append(self._ticker.start(now))
         current = self._ticker.current(now)
         if self.head.round < current:
-            effects += self._sync.want(current, self.head)
-            effects += self._join(now)
+            effects += self._sync.want(current, self.head) + self._sign_next()
         return effects
 
     def stop(self) -> list[Effect]:
@@ -157,12 +159,18 @@ class BeaconNode:
             self._hint_waits = False
             round_, wake = self._ticker.on_due(now)
             return [wake] if round_ is None else [wake, *self._sync.on_tick(round_), *self._tick(round_)]
-        if alarm == CATCHUP_ALARM and self.head.round < self._ticker.current(now):
-            return self._sign_next()
+        if alarm == CATCHUP_ALARM:
+            return self._catch_up(now)
         if alarm == SYNC_ALARM:
             self._hint_waits = False
             return self._sync.want(self._hint, self.head)
         return []
+
+    def _catch_up(self, now: float) -> list[Effect]:
+        """Sign the next round of a chain that is behind, unless synced beacons are about to settle it."""
+        if self.head.round >= self._ticker.current(now):
+            return []
+        return [WakeAt(CATCHUP_ALARM, now + SETTLE_S)] if self._sync.verifying else self._sign_next()
 
     def _tick(self, current: Round) -> list[Effect]:
         """Round `current` falls due (v1.5.11, Handler.run and broadcastNextPartial)."""
@@ -305,7 +313,7 @@ class BeaconNode:
         return self._sync.on_ended(event) if self._running else []
 
     def on_checked(self, event: BeaconsChecked, now: float) -> list[Effect]:
-        """Fetched beacons were verified: store the good ones, in order, and join the round that runs if we can."""
+        """Fetched beacons were verified: store the good ones, in order, and join in where the others are."""
         if not self._running:
             return []
         verified = self._sync.on_checked(event, self.head)
@@ -320,5 +328,11 @@ class BeaconNode:
         return effects + self._aggregate(now) + self._join(now)
 
     def _join(self, now: float) -> list[Effect]:
-        """Sign the running round if it is the next one: its threshold may depend on us."""
-        return self._sign_next() if self.head.round + 1 == self._ticker.current(now) else []
+        """Sign the running round if it is the next one: its threshold may depend on us.
+
+        An earlier one we sign only when no more beacons come for a moment, since then the others are there, too.
+        """
+        behind = self._ticker.current(now) - self.head.round
+        if behind > 1:
+            return [WakeAt(CATCHUP_ALARM, now + max(SETTLE_S, self._group.catchup_period_s))]
+        return self._sign_next() if behind == 1 else []

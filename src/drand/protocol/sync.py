@@ -109,6 +109,7 @@ class Sync:
         self._liars: set[Index] = set()
         self.target = Round(0)
         self._tip = Beacon(Round(0), b"")  # the last beacon received, verified or not
+        self._head = self._tip  # the last beacon of the chain, as far as we were told
         self._untried: list[Node] = []
         self._node: Node | None = None  # whom we fetch from
         self._stream: _Stream | None = None
@@ -119,6 +120,11 @@ class Sync:
     def running(self) -> bool:
         """Whether beacons are being fetched or verified."""
         return bool(self._stream or self._queue or self._checks)
+
+    @property
+    def verifying(self) -> bool:
+        """Whether beacons that were received wait for their verification."""
+        return bool(self._queue or self._checks)
 
     def want(self, target: Round, head: Beacon) -> list[Effect]:
         """Fetch what is missing up to `target`; a sync that runs already is only given the farther target."""
@@ -238,7 +244,8 @@ class Sync:
     # ------------------------------------------------------------ going on
 
     def appended(self, head: Beacon) -> list[Effect]:
-        """The chain has grown by itself: stop when there is nothing left to fetch."""
+        """The chain has grown by itself: stop when there is nothing left to fetch, skip what is not needed any more."""
+        self._head = head
         return self.stop() if self.running and head.round >= self.target else []
 
     def stop(self) -> list[Effect]:
@@ -268,6 +275,7 @@ class Sync:
 
     def _open(self) -> list[Effect]:
         """Ask the peer we have, or the next one; when none is left, what is being verified still counts."""
+        self._tip = max(self._tip, self._head, key=lambda beacon: beacon.round)
         if self._node is None:
             if not self._untried:
                 failed = Noted("warning", f"sync failed: no peer has round {self._tip.round + 1}")

@@ -315,15 +315,13 @@ def test_a_halted_chain_resumes_without_a_gap_at_the_pace_of_catching_up(catchup
     stage.run(committee.due(9) + 1)
     assert [stage.head(0), stage.head(1)] == [3, 3]
     stage.boot(2)
-    stage.run(committee.due(10) - 0.001)
-    assert stage.head(0) == 3, "the missing round is signed at a tick"
-    stage.run(committee.due(10) + 6 * catchup_s + 0.9)
-    assert [stage.head(index) for index in (0, 1, 2)] == [10, 10, 10]
-    made = [at for at, index, text in stage.log if index == 0 and text == "report RoundMade"]
+    stage.run(committee.due(9) + 2 + 6 * catchup_s)
+    assert [stage.head(index) for index in (0, 1, 2)] == [9, 9, 9]
+    made = stage.times(0, RoundMade)
     pauses = [later - earlier for earlier, later in pairwise(made[3:])]
-    assert len(pauses) == 6
+    assert len(pauses) == 5
     assert all(pause >= catchup_s for pause in pauses)
-    assert stage.published[0] == list(range(1, 11))
+    assert stage.published[0] == list(range(1, 10))
 
 
 def test_when_all_restart_after_an_outage_the_chain_goes_on_where_it_stopped() -> None:
@@ -398,13 +396,26 @@ def test_sync_and_aggregation_may_race_for_the_same_rounds() -> None:
     assert not alone.node.syncing
 
 
+def test_no_old_round_is_signed_while_fetched_beacons_are_being_verified() -> None:
+    alone = Alone(head=2, now=COMMITTEE.due(9))
+    now = COMMITTEE.due(9) + 1
+    alone.noticed(alone.node.on_beacons(BeaconsReceived(alone.stream, COMMITTEE.beacons(3, 4)), now))
+    first = alone.check
+    alone.noticed(alone.node.on_beacons(BeaconsReceived(alone.stream, COMMITTEE.beacons(5, 6)), now))
+    did = alone.noticed(alone.node.on_checked(BeaconsChecked(first, frozenset()), now))
+    assert did[-1] == f"wake catchup at {now + 1:g}"
+    assert alone.due("catchup", now + 1) == [f"wake catchup at {now + 1.25:g}"]
+    alone.node.on_checked(BeaconsChecked(alone.check, frozenset()), now + 1.1)
+    assert alone.due("catchup", now + 2.1) == ["ask vault for 7"]
+
+
 def test_rounds_whose_partials_wait_follow_a_synced_one_at_once() -> None:
     alone = Alone(head=2, now=COMMITTEE.due(4))
     now = COMMITTEE.due(4) + 0.1
     for index in (1, 2, 3):
         alone.hear(COMMITTEE.partial(index, 4), now)
-    alone.node.on_beacons(BeaconsReceived(alone.stream, COMMITTEE.beacons(3, 3)), now)
-    did = alone.noticed(alone.node.on_checked(BeaconsChecked(alone.stream + 1, frozenset()), now))
+    alone.noticed(alone.node.on_beacons(BeaconsReceived(alone.stream, COMMITTEE.beacons(3, 3)), now))
+    did = alone.noticed(alone.node.on_checked(BeaconsChecked(alone.check, frozenset()), now))
     assert did == [
         "persist 3..3", "publish 3", "report SyncProgressed", "persist 4", "publish 4", "report RoundMade", "abandon",
     ]  # fmt: skip
