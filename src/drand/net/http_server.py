@@ -25,6 +25,7 @@ MAX_HEADERS = 64
 MAX_BODY_BYTES = 1 << 16  # we read no body; more than this of one is never buffered
 DEFAULT_MAX_HELD = 10_000
 BACKLOG = 1024
+SHUTDOWN_S = 2.0
 _AUTHORITY = re.compile(r"^[a-zA-Z]+://[^/?]*")
 
 log = logging.getLogger(__name__)
@@ -37,13 +38,13 @@ class HttpServer:
         self.routes = routes
         self._clock = clock
         self._max_held = max_held
-        self._held = 0
+        self._held: set[asyncio.Timeout] = set()
         self._runner: web.ServerRunner | None = None
 
     @property
     def held(self) -> int:
         """How many requests wait for a round now."""
-        return self._held
+        return len(self._held)
 
     async def start(self, address: HostPort, tls: ServerTls | None = None) -> HostPort:
         """Listen; returns the address with the port really used. Raises PortTaken or CannotListen."""
@@ -58,7 +59,7 @@ class HttpServer:
             max_headers=MAX_HEADERS,
             read_bufsize=MAX_BODY_BYTES,
         )
-        runner = web.ServerRunner(server, handle_signals=False)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         site = web.TCPSite(runner, address.host or None, address.port, ssl_context=context, backlog=BACKLOG)
         try:
@@ -71,9 +72,12 @@ class HttpServer:
         return HostPort(address.host, int(bound[1]))
 
     async def stop(self) -> None:
-        """Stop accepting, let answers in progress finish shortly, close."""
+        """Stop accepting, send held requests away, let answers in progress finish, close."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
+            for wait in self._held:
+                if not wait.expired():
+                    wait.reschedule(asyncio.get_running_loop().time())
             await runner.cleanup()
 
     async def _handle(self, received: BaseRequest) -> web.StreamResponse:
@@ -87,16 +91,17 @@ class HttpServer:
         return _Response(answer)
 
     async def _hold(self, hold: Hold, request: Request) -> Answer:
-        if self._held >= self._max_held:
+        if len(self._held) >= self._max_held or self._runner is None:
             return NOT_YET
-        self._held += 1
+        wait = asyncio.timeout(hold.until_unix_s - self._clock.now())
+        self._held.add(wait)
         try:
-            async with asyncio.timeout(hold.until_unix_s - self._clock.now()):
+            async with wait:
                 beacon = await hold.chain.backend.wait(hold.round)
         except TimeoutError:
             return NOT_YET
         finally:
-            self._held -= 1
+            self._held.discard(wait)
         return hold.released(request, beacon, self._clock.now())
 
 

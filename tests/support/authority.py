@@ -1,0 +1,66 @@
+"""A throw-away certificate authority."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+START = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+END = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+
+
+class Authority:
+    """A root and the certificates it issues, as PEM files in a folder."""
+
+    def __init__(self, folder: Path, name: str = "test root") -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        usage = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        builder = self._builder(self._name, self._key).add_extension(constraints, critical=True)
+        root = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
+        self.roots = folder / "roots"
+        self.roots.mkdir(exist_ok=True)
+        self.root_path = self.roots / "root.pem"
+        self.root_path.write_bytes(root.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, host: str) -> tuple[Path, Path]:
+        """Certificate and key files for `host` and 127.0.0.1."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        certificate = self._builder(subject, key).add_extension(names, critical=False).sign(self._key, hashes.SHA256())
+        certificate_path, key_path = self._folder / f"{host}.pem", self._folder / f"{host}.key"
+        certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        key_path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return certificate_path, key_path
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(START)
+            .not_valid_after(END)
+        )

@@ -1,0 +1,155 @@
+"""The HTTP port on a real socket."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.support.authority import Authority
+from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain
+
+from drand.net.addresses import HostPort
+from drand.net.errors import CannotListen, PortTaken
+from drand.net.http_content import Request
+from drand.net.http_routes import NOT_YET, Hold, HttpRoutes
+from drand.net.http_server import HttpServer
+from drand.net.tls import load_server_tls
+
+ANY = HostPort("127.0.0.1", 0)
+NOW = GENESIS + 2 * PERIOD + 10
+
+
+class Served:
+    """A server, its chain and its address."""
+
+    def __init__(self) -> None:
+        self.chain = MemoryChain()
+        self.clock = FixedClock(NOW)
+        routes = HttpRoutes()
+        routes.register(self.chain, default=True)
+        self.server = HttpServer(routes, self.clock, max_held=2)
+        self.port = 0
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def ask(self, text: str) -> asyncio.StreamReader:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers.append(writer)  # a dropped writer closes its connection
+        writer.write(text.encode())
+        return reader
+
+    async def exchange(self, text: str) -> tuple[bytes, bytes]:
+        """Head and body of one answer; `text` must ask for the connection to be closed."""
+        reader = await self.ask(text)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        return head, body
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    made = Served()
+    made.port = (await made.server.start(ANY)).port
+    yield made
+    await made.server.stop()
+    for writer in made.writers:
+        writer.close()
+
+
+def request(path: str, method: str = "GET", *headers: str) -> str:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""])
+
+
+async def test_a_round_comes_with_length_date_and_our_name(served: Served):
+    head, body = await served.exchange(request("/public/2?utm=1"))
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 200 OK"
+    assert f"Content-Length: {len(body)}" in lines
+    assert "Server: drand/1.5.11 (pydrand)" in lines
+    assert any(line.startswith("Date: ") for line in lines)
+
+
+async def test_head_gives_the_headers_alone_and_post_is_as_get(served: Served):
+    _, whole = await served.exchange(request("/public/2"))
+    head, body = await served.exchange(request("/public/2", "HEAD"))
+    assert body == b""
+    assert f"Content-Length: {len(whole)}".encode() in head
+    assert (await served.exchange(request("/public/2", "POST", "Content-Length: 0")))[1] == whole
+
+
+async def test_conditions_and_ranges_arrive_at_the_routes(served: Served):
+    head, body = await served.exchange(request("/public/2", "GET", "Range: bytes=0-8"))
+    assert (head.startswith(b"HTTP/1.1 206 "), body) == (True, b'{"round":')
+    head, body = await served.exchange(request("/public/2", "GET", "If-None-Match: *"))
+    assert (head.startswith(b"HTTP/1.1 304 "), body) == (True, b"")
+    assert b"Content-Type" not in head
+
+
+async def test_a_plain_404_says_no_more_than_go(served: Served):
+    head, body = await served.exchange(request("/nothing"))
+    assert (head.startswith(b"HTTP/1.1 404 "), body) == (True, b"404 page not found\n")
+    assert b"aiohttp" not in head
+
+
+async def test_the_next_round_is_sent_the_moment_it_is_stored(served: Served):
+    reader = await served.ask(request("/public/4"))
+    await served.chain.until(lambda: served.chain.waiting == 1)
+    assert served.server.held == 1
+    await served.chain.append()
+    assert b'{"round":4,' in await reader.read()
+    assert served.server.held == 0
+
+
+async def test_a_client_that_leaves_frees_its_held_request(served: Served):
+    await served.ask(request("/public/4"))
+    await served.chain.until(lambda: served.chain.waiting == 1)
+    served.writers[-1].transport.abort()
+    await served.chain.until(lambda: served.chain.waiting == 0)
+    assert served.server.held == 0
+
+
+async def test_more_held_requests_than_allowed_are_told_to_come_back(served: Served):
+    for _ in range(2):
+        await served.ask(request("/public/4"))
+    await served.chain.until(lambda: served.chain.waiting == 2)
+    head, body = await served.exchange(request("/public/4"))
+    assert (head.startswith(b"HTTP/1.1 404 "), body) == (True, b"")
+    assert b"Cache-Control: must-revalidate, no-cache, max-age=0" in head
+
+
+async def test_held_requests_are_sent_away_when_the_server_stops(served: Served):
+    reader = await served.ask(request("/public/4"))
+    await served.chain.until(lambda: served.chain.waiting == 1)
+    await served.server.stop()
+    assert (await reader.read()).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_a_round_that_does_not_come_in_time_ends_the_wait(served: Served):
+    hold = served.server.routes.answer(Request("GET", "/public/4"), NOW)
+    assert isinstance(hold, Hold)
+    served.clock.unix_s = hold.until_unix_s  # the wait starts when its time is over
+    assert await served.server._hold(hold, Request("GET", "/public/4")) == NOT_YET
+    assert served.server.held == 0
+
+
+async def test_a_taken_port_is_named(served: Served):
+    with pytest.raises(PortTaken, match=f"127.0.0.1:{served.port} is taken") as caught:
+        await Served().server.start(HostPort("127.0.0.1", served.port))
+    assert "another drand" in caught.value.advice
+
+
+async def test_an_address_of_another_machine_cannot_be_listened_on():
+    with pytest.raises(CannotListen):
+        await Served().server.start(HostPort("192.0.2.1", 0))
+
+
+async def test_the_api_is_served_over_tls(tmp_path: Path):
+    authority = Authority(tmp_path)
+    tls = load_server_tls(*authority.issue("localhost"))
+    served = Served()
+    port = (await served.server.start(ANY, tls)).port
+    context = ssl.create_default_context(cafile=str(authority.root_path))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    writer.write(request("/public/2").encode())
+    assert b'{"round":2,' in await reader.read()
+    writer.close()
+    await served.server.stop()
