@@ -7,6 +7,7 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from tests.support.stored import BUNDLE, ENTERED, EPOCH, STARTED, chain
