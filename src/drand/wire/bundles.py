@@ -110,7 +110,7 @@ def _commit(data: bytes, scheme: Scheme | None) -> bytes:
     if scheme is None:
         return data
     try:
-        scheme.key_group.decode(data, allow_identity=True)
+        scheme.key_group.decode(data)
     except Malformed as error:
         raise Malformed(f"invalid public coefficient in a deal bundle: {error}") from error
     return data

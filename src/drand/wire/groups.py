@@ -18,11 +18,11 @@ MAX_PERIOD_S = 2**32 - 1  # the wire and the chain hash carry it in 32
 def decode_coefficients(encoded: tuple[bytes, ...], scheme: Scheme) -> tuple[bytes, ...]:
     """`encoded`, each one checked to be a point of the key group; raises Malformed.
 
-    The constant term is a public key and must not be the identity; others may (v1.5.11 accepts it everywhere).
+    None of them may be the identity, which v1.5.11 accepts everywhere (docs/decisions/0007-identity-points.md).
     """
     for position, point in enumerate(encoded):
         try:
-            scheme.key_group.decode(point, allow_identity=position > 0)
+            scheme.key_group.decode(point)
         except Malformed as error:
             raise Malformed(f"invalid distributed key coefficients: number {position}: {error}") from error
     return encoded

@@ -123,8 +123,14 @@ def test_a_bundle_beyond_its_bounds_is_refused(bundle: Bundle, why: str) -> None
 
 def test_what_the_go_node_lets_through_is_let_through() -> None:
     """Else a dealer could make two implementations disagree about who is qualified."""
-    odd = DealBundle(Index(0), (INFINITY_G1,), (Deal(Index(1), b""), Deal(Index(1), b"x" * 5000)), SESSION)
+    odd = DealBundle(Index(0), (COMMIT,), (Deal(Index(1), b""), Deal(Index(1), b"x" * 5000)), SESSION)
     assert bundles.decode_bundle(bundles.encode_bundle(odd), CHAINED) == odd
+
+
+def test_a_commitment_that_is_the_identity_is_refused() -> None:
+    nothing = DealBundle(Index(0), (INFINITY_G1,), (Deal(Index(1), b"x"),), SESSION)
+    with pytest.raises(Malformed, match="public coefficient"):
+        bundles.decode_bundle(bundles.encode_bundle(nothing), CHAINED)
 
 
 def test_a_packet_without_a_bundle_is_refused() -> None:
