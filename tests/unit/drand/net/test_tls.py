@@ -1,0 +1,117 @@
+"""Certificates: what is refused before a socket is opened, and calls between peers over TLS."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.support.authority import Authority
+from tests.support.served import INFO, ToldNode
+
+from drand.model.chain import Round
+from drand.model.group import Peer
+from drand.model.packets import OUR_VERSION, Metadata, SyncRequest
+from drand.net.addresses import HostPort
+from drand.net.errors import BadCertificate, PeerUnreachable
+from drand.net.peer_client import PeerClient
+from drand.net.peer_server import PeerServer
+from drand.net.tls import load_roots, load_server_tls
+
+OURS = Metadata(OUR_VERSION, "default")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+async def test_peers_speak_over_tls_when_the_root_is_in_the_folder(authority: Authority):
+    server = PeerServer(ToldNode())
+    bound = await server.start(HostPort("127.0.0.1", 0), load_server_tls(*authority.issue("localhost")))
+    client = PeerClient(load_roots(authority.roots))
+    for host in ("localhost", "127.0.0.1"):
+        peer = Peer(f"{host}:{bound.port}", tls=True)
+        assert await client.chain_info(peer, OURS) == INFO
+        async with client.sync(peer, SyncRequest(Round(1), "default"), patience_s=30) as batches:
+            assert await anext(batches)
+    await client.close()
+    await server.stop(0)
+
+
+async def test_an_unknown_root_a_wrong_name_and_clear_text_are_told_apart(authority: Authority, tmp_path: Path):
+    server = PeerServer(ToldNode())
+    bound = await server.start(HostPort("127.0.0.1", 0), load_server_tls(*authority.issue("elsewhere.example")))
+    stranger = PeerClient(load_roots(None))
+    with pytest.raises(PeerUnreachable) as unknown_root:
+        await stranger.home(Peer(str(bound), tls=True), OURS)
+    assert "--certs-dir" in unknown_root.value.advice
+    friend = PeerClient(load_roots(authority.roots))
+    with pytest.raises(PeerUnreachable):
+        await friend.home(Peer(f"localhost:{bound.port}", tls=True), OURS)
+    with pytest.raises(PeerUnreachable):
+        await friend.home(Peer(str(bound), tls=False), OURS)
+    plain = PeerServer(ToldNode())
+    address = await plain.start(HostPort("127.0.0.1", 0))
+    with pytest.raises(PeerUnreachable) as clear_text:
+        await friend.home(Peer(str(address), tls=True), OURS)
+    assert "clear text" in clear_text.value.advice
+    for client in (stranger, friend):
+        await client.close()
+    for running in (server, plain):
+        await running.stop(0)
+
+
+def test_a_missing_file_is_named(authority: Authority, tmp_path: Path):
+    certificate, key = authority.issue("a.example")
+    with pytest.raises(BadCertificate, match=r"cannot read the certificate .*gone\.pem: No such file"):
+        load_server_tls(tmp_path / "gone.pem", key)
+    with pytest.raises(BadCertificate, match=r"cannot read the TLS key .*gone\.key: No such file"):
+        load_server_tls(certificate, tmp_path / "gone.key")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_an_unreadable_key_is_named(authority: Authority):
+    certificate, key = authority.issue("a.example")
+    key.chmod(0)
+    with pytest.raises(BadCertificate, match="Permission denied"):
+        load_server_tls(certificate, key)
+
+
+def test_a_key_of_another_certificate_is_refused(authority: Authority):
+    first, second = authority.issue("a.example"), authority.issue("b.example")
+    with pytest.raises(BadCertificate, match="does not belong"):
+        load_server_tls(first[0], second[1])
+
+
+def test_files_that_hold_something_else_are_refused(authority: Authority, tmp_path: Path):
+    certificate, key = authority.issue("a.example")
+    with pytest.raises(BadCertificate, match="holds no PEM certificate"):
+        load_server_tls(key, key)
+    with pytest.raises(BadCertificate, match="no unencrypted PEM private key"):
+        load_server_tls(certificate, certificate)
+    (tmp_path / "big.pem").write_bytes(bytes(2 << 20))
+    with pytest.raises(BadCertificate, match="larger than"):
+        load_server_tls(tmp_path / "big.pem", key)
+
+
+def test_every_file_of_the_folder_of_roots_must_be_a_certificate(authority: Authority, tmp_path: Path):
+    (authority.roots / "notes.txt").write_text("not a certificate")
+    with pytest.raises(BadCertificate, match=r"notes\.txt"):
+        load_roots(authority.roots)
+    with pytest.raises(BadCertificate, match="cannot list"):
+        load_roots(tmp_path / "nowhere")
+
+
+def test_our_roots_come_beside_those_of_the_system(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    system = Authority(tmp_path / "roots", "the system's")
+    monkeypatch.setenv("SSL_CERT_FILE", str(system.root_path))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nowhere"))
+    assert load_roots(None) == system.root_path.read_bytes()
+    both = load_roots(authority.roots)
+    assert both == system.root_path.read_bytes() + authority.root_path.read_bytes()
+
+
+def test_the_key_is_not_printed(authority: Authority):
+    tls = load_server_tls(*authority.issue("a.example"))
+    assert "PRIVATE" not in repr(tls)
