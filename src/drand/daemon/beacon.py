@@ -264,9 +264,8 @@ class BeaconShell:
             request = SyncRequest(fetch.from_round, self.beacon_id)
             async with self._outside.client.sync(fetch.peer, request, patience_s=fetch.patience_s) as batches:
                 async for batch in batches:
-                    beacons = self._of_this_chain(fetch, batch)
-                    self._post(BeaconsReceived(fetch.call_id, beacons))
-                    if beacons and beacons[-1].round >= fetch.up_to:
+                    self._post(BeaconsReceived(fetch.call_id, self._of_this_chain(fetch, batch)))
+                    if any(synced.beacon.round >= fetch.up_to for synced in batch):
                         break
         except CollectiveError as error:
             reason = str(error)

@@ -5,10 +5,12 @@ processes do not. Beacons and keys cross as bytes.
 """
 
 import asyncio
+import logging
 import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import lru_cache
+from typing import TypeAlias, Unpack
 
 from collective.entropy import SystemEntropy
 from drand.model.chain import Beacon, Round
@@ -18,6 +20,12 @@ from drand.model.verification import ChainVerifier
 
 INLINE_AT_MOST = 8  # about 3 ms; more goes to a worker
 WORKERS = 1  # a node shares its machine; one worker already verifies thousands of beacons a second
+
+log = logging.getLogger(__name__)
+
+_Batch: TypeAlias = tuple[
+    str, bytes, list[tuple[int, bytes, bytes]]
+]  # scheme, public key, (round, signature, previous)
 
 
 @lru_cache(maxsize=16)
@@ -43,8 +51,17 @@ class BeaconChecker:
         if len(rows) <= INLINE_AT_MOST:
             bad = _bad_rounds(*arguments)
         else:
-            bad = await asyncio.get_running_loop().run_in_executor(self._workers(), _bad_rounds, *arguments)
+            bad = await self._in_worker(*arguments)
         return frozenset(Round(round_) for round_ in bad)
+
+    async def _in_worker(self, *arguments: Unpack[_Batch]) -> list[int]:
+        """Verified in the worker; in this very process, slowly, should the worker have died (out of memory, killed)."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers(), _bad_rounds, *arguments)
+        except BrokenExecutor:
+            log.warning("the verification worker died; verifying here, and starting a new one for the next batch")
+            self.close()
+            return _bad_rounds(*arguments)
 
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
