@@ -38,7 +38,12 @@ class WriterLock:
 
     def __init__(self, database: Path) -> None:
         path = database.with_name(database.name + ".lock")
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        except OSError as error:
+            raise StoreFailed(
+                f"cannot open {path}: {error.strerror}", hint="check its owner and permissions"
+            ) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

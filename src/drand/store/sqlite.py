@@ -141,6 +141,8 @@ class SqliteStore:
         Copies through a connection of its own and holds no lock that a writer waits for, so it may run in a thread.
         """
         self._open_connection()
+        if target.exists() and target.samefile(self.path):
+            raise StoreFailed(f"the backup {target} would replace the store itself", hint="name another file")
         waiting = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             waiting.unlink(missing_ok=True)

@@ -8,15 +8,19 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import pytest
-from tests.support.stored import BUNDLE, ENTERED, EPOCH, STARTED, chain
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drand.model.chain import Beacon, Round
 from drand.model.records import EpochStarted
-from drand.store.contract import OutOfOrder, StoreFailed
+from drand.store.contract import BeaconStore, OutOfOrder, StoreFailed
+from drand.store.memory import MemoryStore
 from drand.store.schema import StoreInUse
 from drand.store.sqlite import SqliteStore, open_reader, open_store
+from tests.support.stored import BUNDLE, ENTERED, EPOCH, STARTED, chain
 
 
 @pytest.fixture
@@ -349,6 +353,63 @@ def test_a_backup_is_taken_while_rounds_are_appended(path: Path, tmp_path: Path)
     assert copy.last() == store.last() == reader.last()
     for one in (copy, reader, store):
         one.close()
+
+
+def test_a_backup_never_replaces_the_store_itself(path: Path):
+    store = open_store(path, chained=True)
+    store.append(chain(3))
+    with pytest.raises(StoreFailed, match="would replace the store itself"):
+        store.backup(path.parent / ".." / "db" / path.name)
+    assert store.last() == chain(3)[3]
+    store.close()
+
+
+def test_a_lock_file_that_cannot_be_opened_is_named(path: Path):
+    filled(path)
+    lock = path.with_name(path.name + ".lock")
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(StoreFailed, match=r"cannot open .*\.lock"):
+        open_store(path, chained=True)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
+    (tmp_path / "default").write_text("a file in the way")
+    with pytest.raises(StoreFailed, match=r"cannot make .*drand\.sqlite"):
+        open_store(tmp_path / "default" / "db" / "drand.sqlite", chained=True)
+
+
+@settings(max_examples=25)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("append"), st.integers(0, 12), st.integers(0, 6), st.sampled_from(["", "fork"])),
+            st.tuples(st.just("delete"), st.integers(0, 12)),
+        ),
+        max_size=12,
+    )
+)
+def test_disk_and_memory_do_the_same_whatever_is_asked(steps, tmp_path_factory: pytest.TempPathFactory):
+    disk, memory = (
+        open_store(tmp_path_factory.mktemp("store") / "drand.sqlite", chained=True),
+        MemoryStore(chained=True),
+    )
+    for step in steps:
+        assert carried_out(disk, step) == carried_out(memory, step)
+        assert disk.range(Round(0), 100) == memory.range(Round(0), 100)
+        assert (disk.count(), disk.last()) == (memory.count(), memory.last())
+    disk.close()
+
+
+def carried_out(store: BeaconStore, step: tuple[Any, ...]) -> object:
+    """What a store answers to one step, refusals included."""
+    try:
+        if step[0] == "delete":
+            return store.delete_from(Round(step[1]))
+        _, first, size, salt = step
+        return store.append(chain(20, salt=salt)[first : first + size])
+    except OutOfOrder as error:
+        return str(error)
 
 
 def test_a_refused_append_leaves_no_transaction_open(path: Path):

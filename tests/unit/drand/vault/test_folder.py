@@ -4,10 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support import vectors
-from tests.support.committee import TOY_CHAINED
-from tests.support.entropy import SeededEntropy
-from tests.support.vaults import GENESIS_S, Ceremony, SetClock, fresh_id, sign_request
 
 from collective.errors import BadSetting, Unavailable
 from collective.secret import SecretScalar
@@ -15,6 +11,10 @@ from drand.model.schemes import SCHEME_NAMES, scheme_named
 from drand.model.vault_messages import EpochOpened, IdentityShown, OpenEpoch, ShowIdentity, SignPartial, VaultRefused
 from drand.vault.folder import DamagedKeyFile, KeyPairExists, NoKeyPair, VaultFolder, make_key_pair, self_signed
 from drand.vault.links import InprocLink, open_vault
+from tests.support import vectors
+from tests.support.committee import TOY_CHAINED
+from tests.support.entropy import SeededEntropy
+from tests.support.vaults import GENESIS_S, Ceremony, SetClock, fresh_id, sign_request
 
 SCHEME = scheme_named("pedersen-bls-chained")
 

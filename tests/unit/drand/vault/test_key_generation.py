@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED
-from tests.support.vaults import Ceremony, Site, fresh_id, genesis, sign_request
 
 from collective.errors import InvalidSignature
 from collective.sharing.commitment import PublicPolynomial
@@ -30,6 +28,8 @@ from drand.model.vault_messages import (
     UserEntropy,
 )
 from drand.vault.state import decode
+from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED
+from tests.support.vaults import Ceremony, Site, fresh_id, genesis, sign_request
 
 SCHEMES = [TOY_CHAINED, TOY_UNCHAINED, scheme_named("bls-unchained-g1-rfc9380")]
 

@@ -3,10 +3,9 @@
 import asyncio
 import threading
 
-from tests.support.vaults import Ceremony, fresh_id
-
 from drand.model.vault_messages import DealShares, IdentityShown, SharesDealt, ShowIdentity, UserEntropy, VaultRefused
 from drand.vault.links import MAX_WAITING, InprocLink
+from tests.support.vaults import Ceremony, fresh_id
 
 
 def slow_link() -> tuple[InprocLink, threading.Event, threading.Event, DealShares]:

@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED
-from tests.support.vaults import GENESIS_S, PERIOD_S, Ceremony, Site, fresh_id, sign_request
 
 from collective.sharing.commitment import PublicPolynomial
 from collective.sharing.share import InvalidShare
@@ -17,6 +15,8 @@ from drand.model.vault_messages import EpochOpened, OpenEpoch, PartialSigned, Sh
 from drand.vault.keeper import Refused
 from drand.vault.signing import WINDOW_ROUNDS
 from drand.vault.state import decode
+from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED
+from tests.support.vaults import GENESIS_S, PERIOD_S, Ceremony, Site, fresh_id, sign_request
 
 PREVIOUS = bytes(15) + b"\x07"  # any signature of the toy scheme
 

@@ -6,8 +6,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-from tests.support.committee import TOY_CHAINED
-from tests.support.vaults import Ceremony, Site
 
 from collective.files import DiskRefused
 from drand.model.schemes import scheme_named
@@ -19,6 +17,8 @@ from drand.vault.state import (
     decode,
     encode,
 )
+from tests.support.committee import TOY_CHAINED
+from tests.support.vaults import Ceremony, Site
 
 ORDER = TOY_CHAINED.key_group.order
 REAL = scheme_named("bls-unchained-g1-rfc9380")
