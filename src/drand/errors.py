@@ -1,11 +1,11 @@
 """drand's own errors, and the exit codes that the command line turns them into.
 
-    0  success
-    1  the operation failed (the message says why; the hint, what to try)
-    2  the command was used wrongly (unknown flag, missing argument)
-    3  too early: the round asked for does not exist yet
-    4  verification failed: a beacon, a chain or a peer's answer is not what it claims
-    130  interrupted by the operator
+0  success
+1  the operation failed (the message says why; the hint, what to try)
+2  the command was used wrongly (unknown flag, missing argument)
+3  too early: the round asked for does not exist yet
+4  verification failed: a beacon, a chain or a peer's answer is not what it claims
+130  interrupted by the operator
 """
 
 from collective.errors import CollectiveError, InvalidSignature, Malformed, OutOfTurn
@@ -56,8 +56,14 @@ class BeaconNotFound(OutOfTurn):
     """The round asked for is not stored (yet)."""
 
 
+class TooEarly(BeaconNotFound):
+    """A round whose time has not come."""
+
+
 def exit_code(error: CollectiveError) -> int:
     """The exit code for an error that ends a command."""
     if isinstance(error, InvalidSignature | InvalidChainInfo | InvalidRandomness):
         return EXIT_INVALID
+    if isinstance(error, TooEarly):
+        return EXIT_TOO_EARLY
     return EXIT_FAILURE

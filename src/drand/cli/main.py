@@ -1,4 +1,4 @@
-"""Entry point of the `drand` command: a fast path for --version, then a group that imports a command only when it runs."""
+"""Entry point of the `drand` command: a fast path for --version, then a group that imports a command when it runs."""
 
 import sys
 

@@ -3,13 +3,17 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 
 from collective.errors import CollectiveError
 from drand.cli.main import VERSION_LINE
 from drand.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code
+
+# Where the context keeps what was given before the command.
+FOLDER_KEY, VERBOSE_KEY = "drand.folder", "drand.verbose"
 
 # name -> (module:attribute, one line of help)
 Table = dict[str, tuple[str, str]]
@@ -46,12 +50,28 @@ UTIL: Table = {
     "list-schemes": ("drand.cli.util:list_schemes", "The signature schemes that this version knows."),
     "status": ("drand.cli.util:status", "The state of the local daemon's beacons."),
     "remote-status": ("drand.cli.util:remote_status", "The state of a beacon on other nodes."),
+    "backup": ("drand.cli.util:backup", "Have the daemon write a copy of a beacon's store."),
     "self-sign": ("drand.cli.keys:self_sign", "Sign the public identity with its own key."),
     "reset": ("drand.cli.reset:reset", "Forget share, group and beacons of one beacon id; keys are kept."),
     "del-beacon": ("drand.cli.reset:del_beacon", "Delete a round and all later ones from the stopped daemon's store."),
 }
 
 SUBGROUPS: dict[str, tuple[Table, str]] = {"show": (SHOW, ""), "get": (GET, ""), "util": (UTIL, "")}
+
+
+# A demonstration must not land in the folder that DRAND_FOLDER names.
+PREFIXES = {"demo": "DRAND_DEMO_"}
+
+
+def with_variables(command: click.Command, prefix: str) -> click.Command:
+    """`command`, each of whose flags is also read from the environment: --catchup-period from DRAND_CATCHUP_PERIOD."""
+    for option in command.params:
+        if isinstance(option, click.Option):
+            if option.envvar is None:
+                longest = max(option.opts, key=len)
+                option.envvar = prefix + longest.lstrip("-").upper().replace("-", "_")
+            option.show_envvar = True
+    return command
 
 
 class LazyGroup(click.Group):
@@ -75,7 +95,7 @@ class LazyGroup(click.Group):
         module, attribute = target.split(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return with_variables(command, PREFIXES.get(cmd_name, "DRAND_"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, without importing anything."""
@@ -83,25 +103,49 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in self.table.items()])
 
 
-ROOT = LazyGroup("drand", COMMANDS, "A node of a drand network: publicly verifiable randomness by threshold signatures.")
+ROOT = LazyGroup(
+    "drand", COMMANDS, "A node of a drand network: publicly verifiable randomness by threshold signatures."
+)
 
 
-ROOT.params.append(
+def _keep(key: str) -> Callable[[click.Context, click.Parameter, object], None]:
+    """A callback that keeps a flag given before the command for the command to find."""
+
+    def keep(ctx: click.Context, _param: click.Parameter, value: object) -> None:
+        if value:
+            ctx.meta[key] = value
+
+    return keep
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(VERSION_LINE)
+        ctx.exit()
+
+
+# v1.5.11 takes two flags before the command, too. The command itself reads the variables.
+ROOT.params += [
+    click.Option(
+        ["--folder"],
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        expose_value=False,
+        callback=_keep(FOLDER_KEY),
+        help="As the command's own --folder.",
+    ),
+    click.Option(
+        ["--verbose"], is_flag=True, expose_value=False, callback=_keep(VERBOSE_KEY), help="As the command's --verbose."
+    ),
     click.Option(
         ["--version", "-v"],
         is_flag=True,
         expose_value=False,
         is_eager=True,
-        callback=lambda ctx, parameter, value: _show_version(ctx, value),
+        callback=_show_version,
         help="Show the version and exit.",
-    )
-)
-
-
-def _show_version(ctx: click.Context, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        click.echo(VERSION_LINE)
-        ctx.exit()
+    ),
+]
 
 
 def say_error(error: BaseException, hint: str = "") -> None:

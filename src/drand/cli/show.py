@@ -1,0 +1,81 @@
+"""`drand show`: what the local node holds."""
+
+from pathlib import Path
+
+import click
+
+from collective.errors import OutOfTurn
+from drand.cli.layout import chosen_beacons
+from drand.cli.options import CONTROL, FOLDER, GROUP_OUT, HASH_ONLY, ID
+from drand.cli.output import print_chain_info, print_group, print_json, version_fields, warn
+from drand.cli.reaching import WHERE_IT_STANDS, about, daemon
+from drand.vault.folder import VaultFolder
+
+NO_GROUP_HINT = f"a group comes out of a key generation: `drand share`; {WHERE_IT_STANDS}"
+SCALAR_GROUP_ID = 22  # what the deployment guide shows; it names BLS12-381's scalars in old versions
+
+
+@click.command()
+@CONTROL
+@ID
+@GROUP_OUT
+@HASH_ONLY
+def group(control: str, beacon_id: str | None, out: Path | None, only_hash: bool) -> None:
+    """The group of a beacon: its nodes, threshold, times and key, as every node writes it to its group file."""
+    with daemon(control, "fetching group file error", NO_GROUP_HINT) as client:
+        current = client.group_file(about(beacon_id))
+    print_group(current, out=out, only_hash=only_hash)
+
+
+@click.command()
+@CONTROL
+@ID
+@HASH_ONLY
+def chain_info(control: str, beacon_id: str | None, only_hash: bool) -> None:
+    """What clients verify a beacon's chain with, as JSON."""
+    with daemon(control, "could not request chain info", NO_GROUP_HINT) as client:
+        info = client.chain_info(about(beacon_id))
+    print_chain_info(info, only_hash=only_hash)
+
+
+@click.command()
+@CONTROL
+@ID
+def public(control: str, beacon_id: str | None) -> None:
+    """This node's long-term public key, as JSON."""
+    from drand.net.errors import RefusedByDaemon
+
+    name = beacon_id or "default"
+    with daemon(control, "drand: could not request drand.public") as client:
+        key = client.public_key(about(name))
+        metadata: dict[str, object] = {"node_version": version_fields(client.ping()), "beaconID": name}
+        try:
+            metadata["chain_hash"] = client.chain_info(about(name)).hash().hex()
+        except RefusedByDaemon:
+            metadata.pop("chain_hash", None)  # there is none before the first ceremony
+    print_json({"pubKey": key.hex(), "metadata": metadata})
+
+
+@click.command()
+@FOLDER
+@ID
+def private(folder: Path, beacon_id: str | None) -> None:
+    """This node's long-term private key, read from its file: it never leaves this machine by itself."""
+    (beacon,) = chosen_beacons(folder, beacon_id, every=False)
+    keys = VaultFolder(beacon.root).load_key_pair()
+    warn("this is the secret key of this node: whoever has it can speak for the node")
+    print_json({"priKey": keys.secret.to_bytes().hex(), "metadata": {"beaconID": beacon.beacon_id}})
+
+
+@click.command()
+@FOLDER
+@ID
+def share(folder: Path, beacon_id: str | None) -> None:
+    """This node's share of the group's key, read from its file: it never leaves this machine by itself."""
+    (beacon,) = chosen_beacons(folder, beacon_id, every=False)
+    vault = VaultFolder(beacon.root)
+    held = vault.load_share(vault.load_key_pair().identity.scheme)
+    if held is None:
+        raise OutOfTurn(f"beacon {beacon.beacon_id} has no share yet", hint="it comes out of `drand share`")
+    warn("this is a share of the group's secret key: a threshold of them is the key")
+    print_json({"index": held.index, "share": {"gid": SCALAR_GROUP_ID, "scalar": held.secret.to_bytes().hex()}})

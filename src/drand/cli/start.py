@@ -1,0 +1,104 @@
+"""`drand start`: the daemon, in the foreground."""
+
+from pathlib import Path
+
+import click
+
+from collective.errors import BadSetting
+from drand.cli.layout import refuse_old_layout
+from drand.cli.options import CERTS_DIR, CONTROL, FILE, FOLDER, TLS_DISABLE, VERBOSE, BeaconId
+from drand.cli.output import print_banner, warn
+from drand.daemon.settings import Settings
+
+
+class MaybeBeaconId(BeaconId):
+    """A beacon id, or "" for none at all."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The canonical id, or ""."""
+        return super().convert(value, param, ctx) if value else ""
+
+
+@click.command()
+@FOLDER
+@CONTROL
+@click.option(
+    "--private-listen",
+    default="",
+    metavar="ADDRESS",
+    help="Where to listen for other nodes, host:port (default: the address of the stored key).",
+)
+@click.option("--public-listen", default="", metavar="ADDRESS", help="Where to serve the HTTP API (default: nowhere).")
+@click.option("--metrics", default="", metavar="[HOST:]PORT", help="Where to serve metrics (default: nowhere).")
+@click.option("--tls-cert", type=FILE, metavar="FILE", help="Our certificate chain, PEM.")
+@click.option("--tls-key", type=FILE, metavar="FILE", help="The key of our certificate, PEM.")
+@TLS_DISABLE
+@CERTS_DIR
+@click.option(
+    "--id", "beacon_id", type=MaybeBeaconId(), metavar="ID", help='Load only this beacon; "" loads none (default: all).'
+)
+@click.option("--vault", default="inproc:", show_default=True, metavar="URI", help="Where the keys are held.")
+@click.option("--json", "json_logs", is_flag=True, help="Log lines as JSON.")
+@VERBOSE
+@click.option("--db", default="bolt", show_default=True, metavar="ENGINE", help="bolt: the built-in store.")
+@click.option("--pg-dsn", metavar="DSN", help="Taken for compatibility; used with another engine only.")
+@click.option("--memdb-size", type=int, default=2000, help="Taken for compatibility; used with another engine only.")
+@click.option("--from", "from_group", type=FILE, metavar="FILE", help="Taken for compatibility; changes nothing.")
+@click.option("--push", is_flag=True, help="Taken for compatibility; changes nothing.")
+@click.option(
+    "--skipValidation",
+    "skip_validation",
+    is_flag=True,
+    envvar="DRAND_SKIP_VALIDATION",
+    help="Taken for compatibility; beacons are always verified.",
+)
+def start(
+    folder: Path,
+    control: str,
+    private_listen: str,
+    public_listen: str,
+    metrics: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_disable: bool,
+    certs_dir: Path | None,
+    beacon_id: str | None,
+    vault: str,
+    json_logs: bool,
+    verbose: bool,
+    db: str,
+    pg_dsn: str | None,
+    memdb_size: int,
+    from_group: Path | None,
+    push: bool,
+    skip_validation: bool,
+) -> None:
+    """Run the daemon in the foreground, with every beacon that has keys. An empty folder will do.
+
+    It ends on SIGTERM, on Ctrl-C, and on `drand stop`.
+    """
+    print_banner()
+    if db != "bolt":
+        raise BadSetting(f"the database engine {db!r} is not available in this version", hint="leave out --db")
+    if skip_validation:
+        warn("--skipValidation changes nothing: beacons are always verified")
+    refuse_old_layout(folder)
+    settings = Settings(
+        folder=folder,
+        private_listen=private_listen,
+        public_listen=public_listen,
+        control=control,
+        metrics=metrics,
+        tls_disable=tls_disable,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        certs_dir=certs_dir,
+        only_beacon=beacon_id,
+        vault=vault,
+        json_logs=json_logs,
+        verbose=verbose,
+    )
+    settings.check()
+    from drand.daemon.daemon import run_daemon
+
+    run_daemon(settings)
