@@ -10,7 +10,7 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import lru_cache
-from typing import TypeAlias, Unpack
+from typing import TypeAlias
 
 from collective.entropy import SystemEntropy
 from drand.model.chain import Beacon, Round
@@ -46,15 +46,15 @@ class BeaconChecker:
 
     async def bad_rounds(self, group: Group, beacons: tuple[Beacon, ...]) -> frozenset[Round]:
         """The rounds of `beacons` that the group's key did not sign."""
-        rows = [(beacon.round, beacon.signature, beacon.previous_signature) for beacon in beacons]
-        arguments = (group.scheme.name, group.public_key[0], rows)
+        rows = [(int(beacon.round), beacon.signature, beacon.previous_signature) for beacon in beacons]
+        arguments: _Batch = (group.scheme.name, group.public_key[0], rows)
         if len(rows) <= INLINE_AT_MOST:
             bad = _bad_rounds(*arguments)
         else:
             bad = await self._in_worker(*arguments)
         return frozenset(Round(round_) for round_ in bad)
 
-    async def _in_worker(self, *arguments: Unpack[_Batch]) -> list[int]:
+    async def _in_worker(self, *arguments: *_Batch) -> list[int]:
         """Verified in the worker; in this very process, slowly, should the worker have died (out of memory, killed)."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._workers(), _bad_rounds, *arguments)
