@@ -1,0 +1,172 @@
+"""Echo broadcast: checked, kept, passed on once, and never more than two of a kind."""
+
+from dataclasses import replace
+
+import pytest
+
+from collective.errors import InvalidSignature, Malformed, MalformedPoint, MalformedScalar
+from collective.machine import Persist
+from drand.model.bundles import Deal, Justification, JustificationBundle, Response, ResponseBundle
+from drand.model.chain import Index
+from drand.model.group import Peer
+from drand.model.packets import DkgPacket
+from drand.model.records import BundleKept
+from drand.protocol.echo import MAX_BUNDLE_BYTES, EchoBroadcast
+from drand.protocol.faults import EquivocatingDealer, EquivocatingHolder, UnknownAuthor, WrongSession
+from drand.protocol.steps import CulpritNamed, Report, Send
+from tests.support.dkg_world import fresh_terms, vaults
+
+MEMBERS = vaults(4)
+TERMS = fresh_terms(MEMBERS, 3)
+PEERS = tuple(Peer(f"node{place}:4000", tls=False) for place in (1, 2, 3))
+DEAL = MEMBERS[2].deal(TERMS)
+RESPONSE = MEMBERS[2].signed(ResponseBundle(Index(2), (Response(Index(0), True),), TERMS.session_id))
+SHOWN = MEMBERS[2].signed(
+    JustificationBundle(Index(2), (Justification(Index(0), bytes(31) + b"\x05"),), TERMS.session_id)
+)
+KINDS = pytest.mark.parametrize("bundle", [DEAL, RESPONSE, SHOWN], ids=["deal", "response", "justification"])
+
+
+@pytest.fixture
+def echo():
+    return EchoBroadcast(TERMS, PEERS)
+
+
+def variant(bundle, number):
+    """Another bundle of the same author and type, signed by it."""
+    match bundle:
+        case ResponseBundle():
+            other = replace(bundle, responses=(Response(Index(number), False),))
+        case JustificationBundle():
+            other = replace(bundle, justifications=(Justification(Index(number), bytes(32)),))
+        case _:
+            other = replace(bundle, deals=(*bundle.deals, Deal(Index(0), bytes([number]))))
+    return MEMBERS[2].signed(other)
+
+
+@KINDS
+def test_a_new_bundle_is_kept_before_it_is_passed_on_to_all_others(echo, bundle):
+    assert echo.receive(bundle) == [Persist(BundleKept(bundle)), Send(PEERS, DkgPacket(bundle))]
+
+
+@KINDS
+def test_our_own_bundle_is_kept_before_it_is_sent(echo, bundle):
+    assert echo.send(bundle) == [Persist(BundleKept(bundle)), Send(PEERS, DkgPacket(bundle))]
+    assert echo.receive(bundle) == []
+
+
+@KINDS
+def test_a_known_bundle_is_not_passed_on_again_whatever_its_signature(echo, bundle):
+    echo.receive(bundle)
+    assert echo.receive(bundle) == []
+    assert echo.receive(MEMBERS[2].signed(bundle)) == []
+    assert echo.receive(replace(bundle, signature=b"no signature at all")) == []
+
+
+@KINDS
+def test_a_second_bundle_is_passed_on_as_proof_and_a_third_is_not(echo, bundle):
+    echo.receive(bundle)
+    second = variant(bundle, 1)
+    kept, sent, named = echo.receive(second)
+    assert kept == Persist(BundleKept(second))
+    assert sent == Send(PEERS, DkgPacket(second))
+    assert isinstance(named, Report)
+    assert isinstance(named.fact, CulpritNamed)
+    assert (named.fact.index, named.fact.proved) == (2, True)
+    assert echo.receive(variant(bundle, 3)) == []
+    assert echo.receive(bundle) == []
+
+
+def test_two_faces_cancel_each_other(echo):
+    for bundle in (DEAL, RESPONSE, SHOWN):
+        echo.receive(bundle)
+    for tray in (echo.deals, echo.responses, echo.justifications):
+        assert len(tray) == 1
+        assert set(tray.counted()) == {2}
+    for bundle in (DEAL, RESPONSE, SHOWN):
+        echo.receive(variant(bundle, 1))
+    for tray in (echo.deals, echo.responses, echo.justifications):
+        assert len(tray) == 0
+        assert tray.counted() == {}
+        assert tray.twice() == {2}
+        assert 2 in tray
+        assert 1 not in tray
+
+
+def test_equivocation_is_an_error_of_its_own_kind(echo):
+    echo.keep(DEAL)
+    echo.keep(RESPONSE)
+    assert isinstance(echo.keep(variant(DEAL, 1)), EquivocatingDealer)
+    assert isinstance(echo.keep(variant(RESPONSE, 1)), EquivocatingHolder)
+
+
+@KINDS
+def test_a_bundle_of_another_session_is_refused_however_well_signed(echo, bundle):
+    replayed = MEMBERS[2].signed(replace(bundle, session_id=bytes(32)))
+    with pytest.raises(WrongSession):
+        echo.receive(replayed)
+    assert echo.receive(bundle) != []
+
+
+def test_an_author_in_no_list_is_refused(echo):
+    for bundle in (replace(DEAL, dealer_index=4), replace(RESPONSE, share_index=4), replace(SHOWN, dealer_index=4)):
+        with pytest.raises(UnknownAuthor, match="index 4"):
+            echo.receive(bundle)
+
+
+@KINDS
+def test_a_signature_of_somebody_else_is_refused_and_leaves_no_trace(echo, bundle):
+    forged = MEMBERS[1].signed(bundle)
+    with pytest.raises(InvalidSignature):
+        echo.receive(forged)
+    assert len(echo.receive(bundle)) == 2
+
+
+def test_a_signature_that_does_not_decode_is_refused(echo):
+    with pytest.raises(Malformed):
+        echo.receive(replace(DEAL, signature=b""))
+
+
+@pytest.mark.parametrize("commit", [bytes(8), b"\xff" * 8, b"short"])
+def test_a_commitment_that_is_no_point_or_the_identity_is_refused(echo, commit):
+    with pytest.raises(MalformedPoint):
+        echo.receive(MEMBERS[2].signed(replace(DEAL, commits=(*DEAL.commits[:2], commit))))
+    assert len(echo.deals) == 0
+
+
+def test_a_wrong_number_of_commitments_is_passed_on_for_all_to_see(echo):
+    assert len(echo.receive(MEMBERS[2].signed(replace(DEAL, commits=DEAL.commits[:1])))) == 2
+
+
+@pytest.mark.parametrize("share", [b"", bytes(31), b"\xff" * 32, (2**61 - 1).to_bytes(32, "big")])
+def test_a_shown_share_that_is_no_scalar_is_refused(echo, share):
+    with pytest.raises(MalformedScalar):
+        echo.receive(MEMBERS[2].signed(replace(SHOWN, justifications=(Justification(Index(0), share),))))
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        replace(DEAL, deals=(Deal(Index(0), bytes(MAX_BUNDLE_BYTES)),)),
+        replace(RESPONSE, responses=(Response(Index(0), True),) * (MAX_BUNDLE_BYTES // 8 + 1)),
+        replace(SHOWN, justifications=(Justification(Index(0), bytes(MAX_BUNDLE_BYTES)),)),
+    ],
+)
+def test_an_oversized_bundle_is_refused_before_its_signature_is_looked_at(echo, bundle):
+    with pytest.raises(Malformed, match="at most"):
+        echo.receive(bundle)
+
+
+def test_deals_are_echoed_once_each_has_come_from_every_other_node(echo):
+    assert not echo.deals_echoed()
+    own = MEMBERS[0].deal(TERMS)
+    echo.send(own)
+    for _ in range(3):
+        assert not echo.deals_echoed()
+        echo.receive(own)
+    assert echo.deals_echoed()
+    echo.receive(DEAL)
+    assert not echo.deals_echoed()
+    echo.receive(DEAL)
+    echo.receive(variant(DEAL, 1))
+    assert echo.deals_echoed(), "a deal that does not count is not waited for"
