@@ -58,6 +58,10 @@ class InprocLink:
         self._closed = True
         await asyncio.gather(*self._asked)
 
+    def holds(self, epoch_id: bytes) -> bool:
+        """Whether the vault has the share of this name; where it has not, its state was lost, and `adopt` may help."""
+        return self.vault.holds(epoch_id)
+
     def adopt(self, group: Group) -> bytes:
         """Adopt the share in `dist_key.private` for `group`; returns its epoch id.
 

@@ -90,6 +90,10 @@ class Vault:
             return VaultRefused(request.request_id, f"malformed request: {type(error).__name__}")
         return reply
 
+    def holds(self, epoch_id: bytes) -> bool:
+        """Whether there is a share under this name, open or not."""
+        return any(held.epoch_id == epoch_id for held in self._state.epochs)
+
     def adopt(self, group: Group, share: Share) -> bytes:
         """Take over a share that another program (Go, or a vault whose state is lost) kept; returns its epoch id.
 

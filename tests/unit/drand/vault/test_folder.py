@@ -1,7 +1,11 @@
 """The key files as the Go implementation keeps them, and a real vault over a real folder."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -14,7 +18,7 @@ from drand.vault.links import InprocLink, open_vault
 from tests.support import vectors
 from tests.support.committee import TOY_CHAINED
 from tests.support.entropy import SeededEntropy
-from tests.support.vaults import GENESIS_S, Ceremony, SetClock, fresh_id, sign_request
+from tests.support.vaults import GENESIS_S, PERIOD_S, Ceremony, SetClock, fresh_id, sign_request
 
 SCHEME = scheme_named("pedersen-bls-chained")
 
@@ -159,7 +163,9 @@ async def test_an_opened_share_is_written_where_go_reads_it_and_can_be_adopted_f
     group = ceremony.group(end.commits)
     folder.state_file.path.unlink()
     link = open_vault("inproc:", folder.path, clock=SetClock(GENESIS_S + 100))
+    assert not link.holds(end.epoch_id)
     assert link.adopt(group) == end.epoch_id
+    assert link.holds(end.epoch_id)
     assert isinstance(await link.ask(OpenEpoch(fresh_id(), end.epoch_id, group)), EpochOpened)
     reply = await link.ask(sign_request(end.epoch_id, 1, group.genesis_seed))
     assert not isinstance(reply, VaultRefused)
@@ -170,6 +176,50 @@ async def test_an_opened_share_is_written_where_go_reads_it_and_can_be_adopted_f
     assert isinstance(await link.ask(SignPartial(fresh_id(), end.epoch_id, reply.round, b"")), VaultRefused)
     with pytest.raises(Unavailable, match="no share to adopt"):
         link.adopt(group)
+
+
+SIGNER = """
+import sys
+from pathlib import Path
+from drand.model.vault_messages import PartialSigned
+from drand.vault.links import open_vault
+from tests.support.vaults import GENESIS_S, PERIOD_S, SetClock, sign_request
+
+folder, epoch_id = Path(sys.argv[1]), bytes.fromhex(sys.argv[2])
+vault = open_vault("inproc:", folder, clock=SetClock(GENESIS_S + 1000 * PERIOD_S)).vault
+for line in sys.stdin:
+    assert isinstance(vault.answer(sign_request(epoch_id, int(line), bytes(96))), PartialSigned)
+    print(line, end="", flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 13, 60])
+def test_a_killed_vault_signs_no_second_message_for_a_round_it_answered(tmp_path: Path, acknowledged: int):
+    _, folder, ceremony = single_node(tmp_path)
+    [end] = ceremony.run()
+    child = subprocess.Popen(
+        [sys.executable, "-c", SIGNER, str(folder.path), end.epoch_id.hex()],
+        stdin=PIPE,
+        stdout=PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[4],
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write("".join(f"{round_}\n" for round_ in range(2, 2 + acknowledged + 20)))
+    child.stdin.flush()
+    answered = [child.stdout.readline() for _ in range(acknowledged)]
+    child.send_signal(signal.SIGKILL)
+    answered += child.stdout.read().splitlines()
+    child.stdin.close()
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+    vault = open_vault("inproc:", folder.path, clock=SetClock(GENESIS_S + 1000 * PERIOD_S)).vault
+    for round_ in map(int, answered):
+        refused = vault.answer(sign_request(end.epoch_id, round_, b"\x01" * 96))
+        assert isinstance(refused, VaultRefused)
+        assert "one message" in refused.reason
+    assert mode(folder.state_file.path) == 0o600
 
 
 async def test_a_share_file_that_cannot_be_written_is_tried_again(tmp_path: Path):
