@@ -210,11 +210,7 @@ class KeyGeneration:
             return self._clock.over(self.phase)
         if self.phase is not Phase.RESPONDING or not patient or self._recalled:
             return True
-        return self._echo.deals_echoed() or self._complaint_came()
-
-    def _complaint_came(self) -> bool:
-        responses = self._echo.responses.counted().values()
-        return any(not response.valid for bundle in responses for response in bundle.responses)
+        return self._echo.complaint_came or self._echo.deals_echoed()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -263,8 +259,8 @@ class KeyGeneration:
             self._outcome = HandedOver()
             return self._enter(Phase.FINISHED, now, received, expected)
         # v1.5.11 counts a dealer's first deal when the second comes after the response. But some nodes may have got the
-        # second one first, and made another key: with the proof in our hands, it is out. (Of 600 simulated sessions with
-        # a two-faced dealer, v1.5.11's rules split 26 and ours one; certainty would take a vote.)
+        # second one first, and made another key: with the proof in our hands, it is out. Of 600 simulated sessions with
+        # a two-faced dealer, v1.5.11's rules split 26 and ours one; certainty would take a vote.
         named = self._name(
             culprit
             for dealer in sorted(self._echo.deals.twice())

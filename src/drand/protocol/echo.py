@@ -47,25 +47,24 @@ class Tray(Generic[BundleT]):
         self._kept: dict[Index, dict[bytes, BundleT]] = {}
         self._copies: dict[bytes, int] = {}
 
-    def wants(self, bundle: BundleT) -> bool:
-        """True for a bundle not seen yet, unless its author's place is full."""
+    def offer(self, bundle: BundleT) -> bool:
+        """True when the bundle is to be kept: not seen yet, and its author's place not full. A copy is counted."""
         known = self._kept.get(bundle.author, {})
-        return len(known) < MAX_KEPT and bundle.hash() not in known
-
-    def put(self, bundle: BundleT) -> None:
-        """Keep a bundle that the tray wants."""
-        self._kept.setdefault(bundle.author, {})[bundle.hash()] = bundle
-
-    def count_copy(self, bundle: BundleT) -> None:
-        """A bundle came in that may be kept already."""
         hash_ = bundle.hash()
-        if hash_ in self._kept.get(bundle.author, {}):
-            self._copies[hash_] = self._copies.get(hash_, 0) + 1
+        if hash_ in known:
+            self._copies[hash_] += 1
+        return len(known) < MAX_KEPT and hash_ not in known
+
+    def put(self, bundle: BundleT, *, copies: int = 0) -> None:
+        """Keep a bundle, which came in `copies` times so far."""
+        hash_ = bundle.hash()
+        self._kept.setdefault(bundle.author, {})[hash_] = bundle
+        self._copies[hash_] = copies
 
     def fewest_copies(self) -> int:
         """How often the rarest of the bundles that count came in."""
         counted = (next(iter(known)) for known in self._kept.values() if len(known) == 1)
-        return min((self._copies.get(hash_, 0) for hash_ in counted), default=0)
+        return min((self._copies[hash_] for hash_ in counted), default=0)
 
     def counted(self) -> dict[Index, BundleT]:
         """The bundles that count: those of authors who sent exactly one."""
@@ -93,6 +92,7 @@ class EchoBroadcast:
         self.deals: Tray[DealBundle] = Tray()
         self.responses: Tray[ResponseBundle] = Tray()
         self.justifications: Tray[JustificationBundle] = Tray()
+        self.complaint_came = False  # in any response, ours too
         self._dealers = {dealer.index: dealer for dealer in terms.dealers}
         self._holders = {holder.index: holder for holder in terms.holders}
         self._keys: dict[bytes, Point] = {}
@@ -111,34 +111,31 @@ class EchoBroadcast:
         if bundle.session_id != self.terms.session_id:
             raise WrongSession(f"a bundle of node {bundle.author} for another session")
         author = self._author(bundle)
-        if not self._wants(bundle):
-            if isinstance(bundle, DealBundle):
-                self.deals.count_copy(bundle)
+        if not self._offer(bundle):
             return []
         self._check_size(bundle)
         schnorr.verify(self.terms.scheme.key_group, self._key(author), bundle.hash(), bundle.signature)
         self._check_content(bundle)
-        proof = self.keep(bundle)
-        if isinstance(bundle, DealBundle):
-            self.deals.count_copy(bundle)
+        proof = self.keep(bundle, copies=1)
         effects: list[Effect] = [Persist(BundleKept(bundle)), Send(self.peers, DkgPacket(bundle))]
         if proof is not None:
             effects.append(Report(CulpritNamed(index=proof.culprit, what=str(proof), proved=True)))
         return effects
 
-    def keep(self, bundle: Bundle) -> EquivocatingAuthor | None:
+    def keep(self, bundle: Bundle, *, copies: int = 0) -> EquivocatingAuthor | None:
         """Take in a bundle without any check: our own, or one from the journal. Answers with what it proves."""
         match bundle:
             case DealBundle():
-                self.deals.put(bundle)
+                self.deals.put(bundle, copies=copies)
                 if bundle.author in self.deals.twice():
                     return EquivocatingDealer("signed two different deal bundles", culprit=bundle.author)
             case ResponseBundle():
-                self.responses.put(bundle)
+                self.responses.put(bundle, copies=copies)
+                self.complaint_came |= any(not response.valid for response in bundle.responses)
                 if bundle.author in self.responses.twice():
                     return EquivocatingHolder("signed two different response bundles", culprit=bundle.author)
             case JustificationBundle():
-                self.justifications.put(bundle)
+                self.justifications.put(bundle, copies=copies)
                 if bundle.author in self.justifications.twice():
                     return EquivocatingDealer("signed two different justification bundles", culprit=bundle.author)
         return None
@@ -161,14 +158,14 @@ class EchoBroadcast:
             raise UnknownAuthor(f"no {role} of this session has index {bundle.author}")
         return author
 
-    def _wants(self, bundle: Bundle) -> bool:
+    def _offer(self, bundle: Bundle) -> bool:
         match bundle:
             case DealBundle():
-                return self.deals.wants(bundle)
+                return self.deals.offer(bundle)
             case ResponseBundle():
-                return self.responses.wants(bundle)
+                return self.responses.offer(bundle)
             case JustificationBundle():
-                return self.justifications.wants(bundle)
+                return self.justifications.offer(bundle)
 
     def _key(self, author: Participant) -> Point:
         if author.key not in self._keys:
