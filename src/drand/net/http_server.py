@@ -7,14 +7,16 @@ bounded here is: idle connections, header sizes, held requests.
 import asyncio
 import logging
 import re
+from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
 from collective.clock import Clock
 from collective.errors import CollectiveError
 from drand.net.addresses import HostPort
-from drand.net.http_content import CONDITIONAL_HEADERS, Answer, Headers, Request
+from drand.net.http_content import CONDITIONAL_HEADERS, Answer, Headers, Request, http_date
 from drand.net.http_routes import BACKEND_FAILED, NOT_YET, Hold, HttpRoutes
 from drand.net.listening import cannot_listen
 from drand.net.tls import ServerTls
@@ -26,6 +28,7 @@ MAX_BODY_BYTES = 1 << 16  # we read no body; more than this of one is never buff
 DEFAULT_MAX_HELD = 10_000
 BACKLOG = 1024
 SHUTDOWN_S = 2.0
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _AUTHORITY = re.compile(r"^[a-zA-Z]+://[^/?]*")
 
 log = logging.getLogger(__name__)
@@ -88,7 +91,7 @@ class HttpServer:
         except CollectiveError as error:
             log.warning("HTTP %s %s failed: %s", request.method, request.path[:200], error)
             answer = BACKEND_FAILED
-        return _Response(answer)
+        return _Response(answer, self._clock.now())
 
     async def _hold(self, hold: Hold, request: Request) -> Answer:
         if len(self._held) >= self._max_held or self._runner is None:
@@ -105,11 +108,51 @@ class HttpServer:
         return hold.released(request, beacon, self._clock.now())
 
 
-class _Response(web.Response):
-    """An Answer as aiohttp sends it."""
+class _Response(web.StreamResponse):
+    """An Answer, written in one piece.
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(status=answer.status, body=answer.body, headers=answer.headers)
+    aiohttp would build a multi-dict of headers and look at chunking, compression and cookies for each request: a
+    quarter of the time that a request costs. An Answer has a known length and none of these.
+    """
+
+    def __init__(self, answer: Answer, now: float) -> None:
+        super().__init__(status=answer.status)
+        self._answer = answer
+        self._now = now
+        self._stays_open = True
+
+    @property
+    def keep_alive(self) -> bool:
+        """The connection is used again."""
+        return self._stays_open
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
+        """Send everything; a reader that is slow to take it holds up its own connection only."""
+        writer = request.writer
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has left")
+        self._stays_open = request.keep_alive
+        transport.write(self._encoded(request))
+        await writer.drain()
+        return writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to be written."""
+
+    def _encoded(self, request: BaseRequest) -> bytes:
+        answer = self._answer
+        lines = [f"HTTP/1.{request.version.minor} {answer.status} {_PHRASES[answer.status]}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers]
+        lines.append(f"Date: {http_date(int(self._now))}")
+        if answer.status != 304:
+            lines.append(f"Content-Length: {len(answer.body)}")
+        if not self._stays_open:
+            lines.append("Connection: close")
+        elif request.version.minor == 0:
+            lines.append("Connection: keep-alive")
+        body = b"" if request.method == "HEAD" else answer.body
+        return "\r\n".join((*lines, "\r\n")).encode("latin-1") + body
 
 
 def _read(received: BaseRequest) -> Request:

@@ -9,8 +9,6 @@ from typing import TypeVar
 
 import grpc
 import pytest
-from tests.support.operated import GROUP, MOMENTS, NotedDaemon
-from tests.support.served import INFO, KEY, STATUS
 
 from collective.errors import Malformed, OutOfTurn
 from drand.model.chain import Round
@@ -23,6 +21,8 @@ from drand.net.control_server import ControlServer
 from drand.net.errors import CannotListen, DaemonAbsent, PortTaken, RefusedByDaemon
 from drand.net.handlers import FollowOrder, SetupOrder, SyncProgress
 from drand.wire.gen import control_pb2, httpgrpc_pb2, protocol_pb2, public_pb2, watch_pb2
+from tests.support.operated import GROUP, MOMENTS, NotedDaemon
+from tests.support.served import INFO, KEY, STATUS
 
 OURS = Metadata(OUR_VERSION, "default")
 LEADING = SetupOrder(

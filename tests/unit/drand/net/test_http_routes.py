@@ -6,11 +6,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.served import GENESIS, INFO, PERIOD, MemoryChain, beacon
 
 from collective.errors import Unavailable
 from drand.net.http_content import Answer, Request, http_date
 from drand.net.http_routes import RENDERED_ROUNDS, Hold, HttpRoutes
+from tests.support.served import GENESIS, INFO, PERIOD, MemoryChain, beacon
 
 HASH = INFO.hash().hex()
 NOW = float(GENESIS + 2 * PERIOD + 10)  # round 3 is out for ten seconds

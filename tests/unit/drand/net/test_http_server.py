@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.authority import Authority
-from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain
 
 from drand.net.addresses import HostPort
 from drand.net.errors import CannotListen, PortTaken
@@ -15,6 +13,8 @@ from drand.net.http_content import Request
 from drand.net.http_routes import NOT_YET, Hold, HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.tls import load_server_tls
+from tests.support.authority import Authority
+from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain
 
 ANY = HostPort("127.0.0.1", 0)
 NOW = GENESIS + 2 * PERIOD + 10
@@ -74,6 +74,31 @@ async def test_head_gives_the_headers_alone_and_post_is_as_get(served: Served):
     assert body == b""
     assert f"Content-Length: {len(whole)}".encode() in head
     assert (await served.exchange(request("/public/2", "POST", "Content-Length: 0")))[1] == whole
+
+
+async def test_one_connection_serves_many_requests_until_it_is_asked_to_close(served: Served):
+    two = "GET /public/1 HTTP/1.1\r\nHost: x\r\n\r\n" + request("/public/2")
+    reader = await served.ask(two)
+    answers = (await reader.read()).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert [b"Connection: close" in answer for answer in answers] == [False, True]
+    assert [b'{"round":1,' in answers[0], b'{"round":2,' in answers[1]] == [True, True]
+
+
+async def test_an_old_client_keeps_its_connection_only_when_it_asks(served: Served):
+    old = "GET /public/1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /public/2 HTTP/1.0\r\n\r\n"
+    reader = await served.ask(old)
+    answers = (await reader.read()).split(b"HTTP/1.0 200 OK\r\n")[1:]
+    assert [b"Connection: keep-alive" in answer for answer in answers] == [True, False]
+
+
+async def test_bytes_that_are_no_http_are_answered_and_the_connection_closed(served: Served):
+    reader = await served.ask("NONSENSE\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.0 400 Bad Request")
+
+
+async def test_headers_that_are_too_long_are_refused(served: Served):
+    head, _ = await served.exchange(request("/public/1", "GET", "X-Long: " + "x" * 20_000))
+    assert b" 400 " in head.split(b"\r\n")[0]
 
 
 async def test_conditions_and_ranges_arrive_at_the_routes(served: Served):

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 from google.protobuf.descriptor import ServiceDescriptor
-from tests.support.served import CHAINED, IDENTITY, INFO, STATUS, ToldNode, beacon, until
 
 from collective.errors import OutOfTurn
 from drand.errors import InvalidChainInfo, UnknownBeacon
@@ -30,6 +29,7 @@ from drand.net.peer_client import Displaced, Outgoing, PeerClient
 from drand.net.peer_server import DecodedEchoes, PeerServer
 from drand.wire.bundles import encode_dkg_packet
 from drand.wire.gen import control_pb2, drand_pb2, httpgrpc_pb2, protocol_pb2, public_pb2, watch_pb2
+from tests.support.served import CHAINED, IDENTITY, INFO, STATUS, ToldNode, beacon, until
 
 ANY = HostPort("127.0.0.1", 0)
 HASH = INFO.hash()

@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.support.served import ToldNode, beacon, until
 
 from collective.errors import Malformed
 from drand.model.chain import Round
 from drand.model.group import Peer
 from drand.model.packets import Metadata, SyncRequest
-from drand.net import peer_server, sync_reader
+from drand.net import grpc_service, peer_server, sync_reader
 from drand.net.addresses import HostPort
 from drand.net.errors import PeerRefused, PeerUnreachable
 from drand.net.grpc_service import StreamQuota, TooBusy
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.sync_reader import MAX_BATCH, MAX_WAITING
+from tests.support.served import ToldNode, beacon, until
 
 PATIENT_S = 60.0
 
@@ -88,6 +88,17 @@ async def test_a_reader_that_stops_reading_stops_the_sender(line: Line):
         assert len(batches._waiting) <= MAX_WAITING
         assert line.node.produced < 100_000
     await line.node.closed.wait()
+
+
+async def test_a_reader_that_takes_nothing_loses_its_stream(line: Line, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(grpc_service, "WRITE_PATIENCE_S", 0.2)
+    line.node.endless = True
+    async with line.sync() as batches:
+        await anext(batches)
+        await line.node.closed.wait()  # ended by the sender: nobody read on
+        await until(lambda: line.server.streams == 0)
+        with pytest.raises(PeerRefused, match="the reader took nothing"):
+            [batch async for batch in batches]
 
 
 async def test_leaving_the_stream_frees_both_ends(line: Line):

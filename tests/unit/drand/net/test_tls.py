@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support.authority import Authority
-from tests.support.served import INFO, ToldNode
 
 from drand.model.chain import Round
 from drand.model.group import Peer
@@ -15,6 +13,8 @@ from drand.net.errors import BadCertificate, PeerUnreachable
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.tls import load_roots, load_server_tls
+from tests.support.authority import Authority
+from tests.support.served import INFO, ToldNode
 
 OURS = Metadata(OUR_VERSION, "default")
 
