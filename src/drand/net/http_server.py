@@ -1,16 +1,19 @@
 """The public HTTP port: aiohttp around the plain routes.
 
-What aiohttp does not bound (connections, slowly sent requests) belongs to the reverse proxy in front; what can be
-bounded here is: idle connections, header sizes, held requests.
+Bounded here: connections, idle or half-sent ones (KEEPALIVE_S), sizes of headers, held requests. What is not, and
+belongs to a reverse proxy in front: requests and connections of one address.
 """
 
 import asyncio
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from collective.clock import Clock
@@ -26,6 +29,7 @@ MAX_HEADER_BYTES = 8190
 MAX_HEADERS = 64
 MAX_BODY_BYTES = 1 << 16  # we read no body; more than this of one is never buffered
 DEFAULT_MAX_HELD = 10_000
+DEFAULT_MAX_CONNECTIONS = 16_384
 BACKLOG = 1024
 SHUTDOWN_S = 2.0
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -37,10 +41,18 @@ log = logging.getLogger(__name__)
 class HttpServer:
     """Serves `routes` on one TCP port until `stop`."""
 
-    def __init__(self, routes: HttpRoutes, clock: Clock, *, max_held: int = DEFAULT_MAX_HELD) -> None:
+    def __init__(
+        self,
+        routes: HttpRoutes,
+        clock: Clock,
+        *,
+        max_held: int = DEFAULT_MAX_HELD,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+    ) -> None:
         self.routes = routes
         self._clock = clock
         self._max_held = max_held
+        self._max_connections = max_connections
         self._held: set[asyncio.Timeout] = set()
         self._runner: web.ServerRunner | None = None
 
@@ -52,8 +64,9 @@ class HttpServer:
     async def start(self, address: HostPort, tls: ServerTls | None = None) -> HostPort:
         """Listen; returns the address with the port really used. Raises PortTaken or CannotListen."""
         context = tls.ssl_context() if tls is not None else None
-        server = web.Server(
+        server = _BoundedServer(
             self._handle,
+            self._max_connections,
             handler_cancellation=True,  # a client that leaves frees its held request
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
@@ -106,6 +119,27 @@ class HttpServer:
         finally:
             self._held.discard(wait)
         return hold.released(request, beacon, self._clock.now())
+
+
+class _BoundedServer(web.Server):
+    """aiohttp's server; a connection beyond the bound is closed at once."""
+
+    def __init__(
+        self, handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]], most: int, **settings: Any
+    ) -> None:
+        super().__init__(handler, **settings)
+        self._most = most
+        self._count = 0
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._count += 1
+        if self._count > self._most:
+            transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._count -= 1
 
 
 class _Response(web.StreamResponse):

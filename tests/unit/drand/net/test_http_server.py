@@ -1,6 +1,7 @@
 """The HTTP port on a real socket."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -139,6 +140,22 @@ async def test_more_held_requests_than_allowed_are_told_to_come_back(served: Ser
     head, body = await served.exchange(request("/public/4"))
     assert (head.startswith(b"HTTP/1.1 404 "), body) == (True, b"")
     assert b"Cache-Control: must-revalidate, no-cache, max-age=0" in head
+
+
+async def test_a_connection_too_many_is_closed_and_others_stay():
+    served = Served()
+    served.server = HttpServer(served.server.routes, served.clock, max_connections=2)
+    served.port = (await served.server.start(ANY)).port
+    kept = [await served.ask("GET /public/1 HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(2)]
+    for reader in kept:
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    refused = await served.ask("")
+    with contextlib.suppress(ConnectionResetError):
+        assert await refused.read() == b""
+    served.writers[0].close()
+    await served.writers[0].wait_closed()
+    assert kept[1].at_eof() is False
+    await served.server.stop()
 
 
 async def test_held_requests_are_sent_away_when_the_server_stops(served: Served):
