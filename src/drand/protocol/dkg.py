@@ -259,8 +259,8 @@ class KeyGeneration:
             self._outcome = HandedOver()
             return self._enter(Phase.FINISHED, now, received, expected)
         # v1.5.11 counts a dealer's first deal when the second comes after the response. But some nodes may have got the
-        # second one first, and made another key: with the proof in our hands, it is out. Of 600 simulated sessions with
-        # a two-faced dealer, v1.5.11's rules split 26 and ours one; certainty would take a vote.
+        # second one first, and made another key: with the proof in our hands, it is out. How far this helps, and what
+        # would be needed for certainty: docs/decisions/0008-dkg-agreement.md.
         named = self._name(
             culprit
             for dealer in sorted(self._echo.deals.twice())
