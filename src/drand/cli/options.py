@@ -19,7 +19,7 @@ from drand.wire.go_duration import parse_duration
 NANOSECONDS = 1_000_000_000
 
 
-class Duration(click.ParamType[int]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has no parameter here
     """A Go duration ("30s", "1m30s", "500ms", "0"); the value is in nanoseconds."""
 
     name = "duration"
@@ -50,7 +50,7 @@ class WholeSeconds(Duration):
         return seconds
 
 
-class BeaconId(click.ParamType[str]):
+class BeaconId(click.ParamType):  # type: ignore[type-arg]
     """A beacon id: it names a folder. The empty one is "default"."""
 
     name = "id"

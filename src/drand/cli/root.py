@@ -157,6 +157,7 @@ def say_error(error: BaseException, hint: str = "") -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code (see drand.errors)."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else its C++ core writes lines of its own to stderr
     try:
         result = ROOT.main(args=arguments, prog_name="drand", standalone_mode=False)
         return result if isinstance(result, int) else 0

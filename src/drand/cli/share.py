@@ -161,17 +161,26 @@ def share(
 
 def hold(control: str, beacon_id: str, order: "SetupOrder", out: Path | None) -> int:
     """Order the ceremony and wait for its end; returns the exit code. Raises DaemonAbsent or RefusedByDaemon."""
-    with daemon(control, "error setting up the network", CEREMONY_HINT) as client:
+    group = None
+    with daemon(control, "error setting up the network", refusal_hint(order)) as client:
         client.ping()
         with CeremonyWatch(client, beacon_id, chosen_display()) as watch:
             try:
                 group = client.init_dkg(about(beacon_id), order)
             except KeyboardInterrupt:
                 goes_on = "the ceremony goes on in the daemon" if watch.seen else "the daemon may go on with it"
-                click.echo(f"\nstopped watching; {goes_on}: see `drand util status --id {beacon_id}`", err=True)
-                return EXIT_INTERRUPTED
+    if group is None:
+        click.echo(f"\nstopped watching; {goes_on}: see `drand util status --id {beacon_id}`", err=True)
+        return EXIT_INTERRUPTED
     print_group(group, out=out)
     return 0
+
+
+def refusal_hint(order: "SetupOrder") -> str:
+    """What to try when the daemon refuses the order, or the ceremony fails."""
+    if order.scheme_name:
+        return f"--scheme asks for a key of {order.scheme_name} and changes none; {CEREMONY_HINT}"
+    return CEREMONY_HINT
 
 
 def connect_word(words: tuple[str, ...]) -> str | None:

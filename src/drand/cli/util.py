@@ -16,6 +16,11 @@ from drand.model.packets import OUR_VERSION
 if TYPE_CHECKING:
     from drand.net.peer_client import PeerClient
 
+NOT_RUNNING_HINT = (
+    "`drand util status --list-ids` says which beacons run; one that does not is started with `drand load`, "
+    "after `drand generate-keypair`"
+)
+
 
 @click.command()
 @click.option(
@@ -112,7 +117,7 @@ def status(control: str, as_json: bool, beacon_id: str | None, every: bool, list
     """Where the local daemon's beacons stand, and which members of their groups answer it."""
     if beacon_id is not None and (every or list_ids):
         raise click.UsageError("drand: can't use --id with --all or --list-ids flags at the same time")
-    with daemon(control, "drand: can't get the status of the daemon") as client:
+    with daemon(control, "drand: can't get the status of the beacon", NOT_RUNNING_HINT) as client:
         ids = client.list_beacon_ids() if every or list_ids else (beacon_id or "default",)
         if list_ids:
             print_ids(ids, as_json=as_json)
