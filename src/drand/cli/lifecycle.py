@@ -2,7 +2,7 @@
 
 import click
 
-from drand.cli.options import CONTROL, ID, TLS_DISABLE
+from drand.cli.options import CONTROL, ID, TLS_DISABLE, BeaconId
 from drand.cli.output import print_banner
 from drand.cli.reaching import about, daemon
 
@@ -11,7 +11,7 @@ LOAD_HINT = "`drand util status --list-ids` says which beacons run; keys are mad
 
 @click.command()
 @CONTROL
-@ID
+@click.option("--id", "beacon_id", type=BeaconId(), metavar="ID", help="Stop only this beacon (default: the daemon).")
 def stop(control: str, beacon_id: str | None) -> None:
     """Stop the daemon; with --id, only that beacon of it."""
     print_banner()

@@ -1,0 +1,94 @@
+"""The tree of commands: quick to start, and the same manners everywhere."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from drand.cli.root import COMMANDS, ROOT, SUBGROUPS, run
+from drand.errors import (
+    BeaconNotFound,
+    DrandError,
+    InvalidBeacon,
+    InvalidChainInfo,
+    TooEarly,
+    exit_code,
+)
+from tests.support.command_line import drand
+
+PATHS = [(name,) for name in COMMANDS if name not in SUBGROUPS]
+PATHS += [(group, name) for group, (table, _) in SUBGROUPS.items() for name in table]
+HEAVY = ("grpc", "google.protobuf", "cryptography", "aiohttp", "pyblst", "py_arkworks_bls12381", "rich", "sqlite3")
+
+
+def modules_loaded_by(*arguments: str) -> set[str]:
+    script = (
+        "import sys; sys.argv = ['drand', *sys.argv[1:]]\n"
+        "from drand.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print()\n"
+        "print('\\n' + ' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_version_is_told_without_even_the_command_line_library():
+    loaded = modules_loaded_by("--version")
+    assert "drand.cli.main" in loaded
+    assert not loaded & {"click", "drand.cli.root", *HEAVY}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("util", "--help"), ("show", "--help")])
+def test_the_list_of_commands_imports_no_network_and_no_curve(arguments: tuple[str, ...]):
+    assert not modules_loaded_by(*arguments) & set(HEAVY)
+
+
+@pytest.mark.parametrize("arguments", [("util", "ping", "--help"), ("share", "--help"), ("get", "public", "--help")])
+def test_the_help_of_a_command_imports_no_network(arguments: tuple[str, ...]):
+    assert "grpc" not in modules_loaded_by(*arguments)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_command_has_help_and_refuses_a_flag_that_it_does_not_know(path: tuple[str, ...]):
+    asked = drand(*path, "--help")
+    assert asked.code == 0
+    assert "Usage: drand " + " ".join(path) in asked.out
+    wrong = drand(*path, "--no-such-flag")
+    assert wrong.code == 2
+    assert wrong.hints
+    assert f"drand {' '.join(path)} --help" in wrong.err
+
+
+def test_an_unknown_command_is_a_wrong_use():
+    for path in (("launch",), ("show", "secrets"), ("util", "nuke")):
+        ended = drand(*path)
+        assert ended.code == 2
+        assert "No such command" in ended.err
+
+
+def test_the_version_is_told_in_the_middle_of_a_command_line_too(capsys: pytest.CaptureFixture[str]):
+    assert run(["--verbose", "--version"]) == 0
+    assert capsys.readouterr().out == "drand 1.5.11 (pydrand)\n"
+
+
+def test_the_table_of_commands_says_what_the_commands_say():
+    context = click.Context(ROOT)
+    for name in COMMANDS:
+        command = ROOT.get_command(context, name)
+        assert command is not None
+        assert command.get_short_help_str(), name
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DrandError("it failed"), 1),
+        (BeaconNotFound("no such round"), 1),
+        (TooEarly("not yet"), 3),
+        (InvalidBeacon("a lie"), 4),
+        (InvalidChainInfo("another chain"), 4),
+    ],
+)
+def test_an_error_has_its_exit_code(error: DrandError, code: int):
+    assert exit_code(error) == code
