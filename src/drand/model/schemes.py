@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from collective.groups.bls12381 import bls12381
-from collective.groups.bn import bn254
 from collective.groups.group import HashableGroup, PairingSuite, Point, PrimeGroup
-from collective.keccak import keccak256
 from collective.signatures.bls import BlsScheme
 from drand.errors import UnknownScheme
 
@@ -105,6 +103,10 @@ def _build(name: str) -> Scheme:
         case "bls-unchained-on-g1":  # deprecated: hashes to G1 under G2's tag, a mistake kept for its chains
             return Scheme(name, BlsScheme(bls12381(), keys_on_g1=False, domain=G2_DOMAIN), False, _sha256)
         case "bls-bn254-unchained-on-g1":
+            # Imported here: only its own chains pay for the curve and for pycryptodome (a quarter of a start).
+            from collective.groups.bn import bn254
+            from collective.keccak import keccak256
+
             return Scheme(name, BlsScheme(bn254(), keys_on_g1=False, domain=BN254_DOMAIN), False, keccak256)
         case _:
             raise UnknownScheme(f"unknown scheme {name!r}")

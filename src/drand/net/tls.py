@@ -3,12 +3,14 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from drand.net.errors import BadCertificate
+
+if TYPE_CHECKING:
+    from cryptography import x509  # three megabytes, imported by those who do have certificates
 
 MAX_PEM_BYTES = 1 << 20
 
@@ -43,6 +45,8 @@ class ServerTls:
 
 def load_server_tls(certificate_path: Path, key_path: Path) -> ServerTls:
     """Read a PEM certificate chain (leaf first) and its PEM key; raises BadCertificate naming the file at fault."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
     certificate_pem = _read(certificate_path, "certificate")
     key_pem = _read(key_path, "TLS key")
     leaf = _certificates(certificate_pem, certificate_path)[0]
@@ -102,7 +106,9 @@ def _read(path: Path, what: str) -> bytes:
     return data
 
 
-def _certificates(pem: bytes, path: Path) -> list[x509.Certificate]:
+def _certificates(pem: bytes, path: Path) -> "list[x509.Certificate]":
+    from cryptography import x509
+
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:

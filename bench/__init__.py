@@ -1,0 +1,1 @@
+"""What this implementation measures, beside Go's where DRAND_GO names its binary: `python -m bench --help`."""
