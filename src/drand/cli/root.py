@@ -97,6 +97,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return with_variables(command, PREFIXES.get(cmd_name, "DRAND_"))
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; an error that says nothing about what to try points at the command's help."""
+        try:
+            return super().invoke(ctx)
+        except CollectiveError as error:
+            error.advice = error.advice or f"see `{ctx.command_path} {ctx.invoked_subcommand} --help`"
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, without importing anything."""
         with formatter.section("Commands"):

@@ -58,11 +58,14 @@ def verify(chain: str | None, public_key: str | None, scheme: str | None, quiet:
 def chosen_verifier(chain: str | None, public_key: str | None, scheme: str | None) -> ChainVerifier:
     """The key and scheme to verify with; raises BadSetting unless exactly one way to name them is used."""
     if (chain is None) == (public_key is None):
-        raise BadSetting("name the chain: either --chain, or --public-key with --scheme")
+        raise BadSetting(
+            "name the chain: either --chain, or --public-key with --scheme",
+            hint=f"--chain takes {', '.join(PUBLIC_CHAINS)}, a chain hash of these, or a file with what /info answers",
+        )
     if chain is not None:
         info = public_chain(chain) or parse_chain_info(read_info(chain))
         if scheme is not None and scheme != info.scheme.name:
-            raise BadSetting(f"the chain's scheme is {info.scheme.name}, not {scheme}")
+            raise BadSetting(f"the chain's scheme is {info.scheme.name}, not {scheme}", hint="leave out --scheme")
         return ChainVerifier(info.scheme, info.public_key)
     if scheme is None:
         raise BadSetting("--public-key needs --scheme", hint=f"one of {', '.join(SCHEME_NAMES)}")
@@ -87,7 +90,10 @@ def unhex_key(text: str, scheme: Scheme) -> bytes:
     except ValueError:
         key = b""
     if len(key) != scheme.key_bytes:
-        raise BadSetting(f"--public-key: {2 * scheme.key_bytes} hexadecimal digits make a key of {scheme.name}")
+        raise BadSetting(
+            f"--public-key: {2 * scheme.key_bytes} hexadecimal digits make a key of {scheme.name}",
+            hint="take public_key from the chain's /info, or name the chain with --chain",
+        )
     return key
 
 

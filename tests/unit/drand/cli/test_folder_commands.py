@@ -304,6 +304,6 @@ def test_a_daemon_is_set_up_as_flags_and_variables_say(node: Node, monkeypatch: 
     (settings,) = seen
     assert (settings.private_listen, settings.public_listen) == ("0.0.0.0:4444", "127.0.0.1:8081")
     assert (settings.only_beacon, settings.json_logs, settings.verbose) == ("", True, True)
-    assert (settings.folder, settings.metrics, settings.control) == (node.folder, "99", "8888")
+    assert (settings.folder, settings.metrics, settings.control) == (node.folder, "9999", "8888")
     assert drand("start", "--folder", node.folder, "--tls-disable").code == 0
     assert seen[-1].only_beacon is None
