@@ -69,7 +69,7 @@ def test_a_chain_that_halted_goes_on_with_both_kinds_without_a_gap(go: Program, 
     with Network(tmp_path, [OURS, go, OURS, go]) as network:
         network.start()
         network.hold(Ceremony(threshold=3))
-        ours, theirs, *killed = network.nodes
+        ours, _, *killed = network.nodes
         ours.wait_round(2)
         for node in killed:
             node.kill()

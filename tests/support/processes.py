@@ -28,7 +28,7 @@ FIRST_PORT, PORTS_EACH = 12000, 2500  # below the range that kernels take for ou
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, each handed out once in this process; xdist workers never share any."""
+    """Ports of 127.0.0.1 that nobody listens on, each handed out once; two xdist workers never share any."""
     found = list(itertools.islice(_ports, count))
     assert len(found) == count, "no free ports left in this worker's range"
     return found
@@ -104,7 +104,7 @@ class Running:
         return "\n".join(self.lines)
 
     def wait_until(self, wanted: Callable[[str], bool], what: str, *, since: int = 0, patience_s: float = 0) -> str:
-        """The first line after the first `since` that `wanted` accepts; fails at the deadline or at the process' end."""
+        """The first line, the first `since` left out, that `wanted` accepts; fails at the deadline or the end."""
         deadline = monotonic_s() + (patience_s or PATIENCE_S)
         with self._grew:
             while True:
