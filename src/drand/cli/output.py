@@ -8,6 +8,7 @@ import click
 
 from collective.files import replace_file
 from drand.cli.main import VERSION_LINE
+from drand.cli.root import one_line
 from drand.model.chain import Beacon, ChainInfo
 from drand.model.group import Group
 from drand.model.packets import Version
@@ -93,7 +94,8 @@ def status_block(status: NodeStatus) -> str:
     ]
     if status.connections:
         lines.append("* Network visibility")
-        lines += [f" - {at} -> {'OK' if ok else 'X no connection'}" for at, ok in sorted(status.connections.items())]
+        seen = sorted(status.connections.items())
+        lines += [f" - {one_line(address)} -> {'OK' if answers else 'X no connection'}" for address, answers in seen]
     return "\n".join(lines)
 
 

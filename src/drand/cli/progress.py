@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from collective.errors import CollectiveError
+from drand.cli.root import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,7 +49,7 @@ def counts(progress: "CeremonyProgress") -> str:
         return f"{progress.received} of {progress.wanted_bundles} bundles"
     if progress.stage in ("waiting", "proposed") and progress.wanted:
         return f"{len(progress.joined)} of {progress.wanted} nodes"
-    return progress.reason
+    return one_line(progress.reason)
 
 
 class PlainLines:
@@ -63,7 +64,7 @@ class PlainLines:
         for address in progress.joined:
             if address not in self._joined:
                 self._joined.add(address)
-                click.echo(f"joined: {address}", err=True)
+                click.echo(f"joined: {one_line(address)}", err=True)
         numbers = counts(progress)
         line = f"{progress.stage}: {STAGES.get(progress.stage, progress.stage)}" + (f" ({numbers})" if numbers else "")
         if line != self._last:
@@ -100,7 +101,7 @@ def picture(progress: "CeremonyProgress") -> "RenderableType":
 
     role = "leader" if progress.leader else "participant"
     lines = [Text(f"ceremony of beacon {progress.beacon_id}, as {role}", style="bold")]
-    lines += [Text(f"  + {address}", style="green") for address in progress.joined]
+    lines += [Text(f"  + {one_line(address)}", style="green") for address in progress.joined]
     lines += [Text("  . nobody yet", style="dim")] * max(0, progress.wanted - len(progress.joined))
     names = list(STAGES)
     here = names.index(progress.stage) if progress.stage in STAGES else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from collective.errors import BadSetting, CollectiveError
+from drand.cli.root import one_line
 from drand.model.group import Peer
 from drand.model.packets import OUR_VERSION, Metadata
 
@@ -82,4 +83,4 @@ def ask_nodes(question: Callable[["PeerClient"], Awaitable[T]], roots: bytes | N
 
 def named(error: CollectiveError) -> str:
     """An error and what to try, on one line."""
-    return f"{error} ({error.advice})" if error.advice else str(error)
+    return one_line(f"{error} ({error.advice})" if error.advice else error)

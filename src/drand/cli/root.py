@@ -156,11 +156,16 @@ ROOT.params += [
 ]
 
 
-def say_error(error: BaseException, hint: str = "") -> None:
+def one_line(text: object) -> str:
+    """`text` on one line and without control characters: some of it comes from other nodes, and goes to a terminal."""
+    return "".join(character if character.isprintable() else " " for character in str(text)).strip()
+
+
+def say_error(error: object, hint: str = "") -> None:
     """One line on stderr that says what went wrong, and one that says what to try."""
-    click.echo(f"error: {error}", err=True)
+    click.echo(f"error: {one_line(error)}", err=True)
     if hint:
-        click.echo(f"hint:  {hint}", err=True)
+        click.echo(f"hint:  {one_line(hint)}", err=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -174,14 +179,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except click.UsageError as error:
         help_path = error.ctx.command_path if error.ctx else "drand"
-        say_error(click.ClickException(error.format_message()), f"see `{help_path} --help`")
+        say_error(error.format_message(), f"see `{help_path} --help`")
         return EXIT_USAGE
     except click.ClickException as error:
-        say_error(click.ClickException(error.format_message()))
+        say_error(error.format_message())
         return EXIT_FAILURE
     except CollectiveError as error:
         say_error(error, error.advice)
         return exit_code(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    except OSError as error:
+        say_error(error, "check the path, who may use it, and the space left on the disk")
         return EXIT_FAILURE

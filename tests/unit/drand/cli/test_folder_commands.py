@@ -15,7 +15,7 @@ from drand.model.share import Share
 from drand.store.sqlite import open_store
 from drand.vault.folder import VaultFolder
 from drand.wire.toml_files import encode_group_file
-from tests.support.command_line import Ended, drand
+from tests.support.command_line import Ended, drand, operated
 from tests.support.operated import GROUP
 from tests.support.served import CHAINED, KEY, beacon
 
@@ -77,6 +77,14 @@ def test_a_key_pair_is_made_signed_and_waits_for_the_daemon(scheme: str, node: N
     assert f'Key = "{keys.identity.key.hex()}"' in ended.out
     assert keys.secret.to_bytes().hex() not in ended.out + ended.err
     assert stat.S_IMODE((node.beacon.keys / "drand_id.private").stat().st_mode) == 0o600
+
+
+async def test_a_daemon_that_runs_loads_the_new_keys(node: Node, tmp_path: Path):
+    async with operated(tmp_path) as line:
+        ended = await line.drand("generate-keypair", "127.0.0.1:4001", "--folder", node.folder, "--id", "quick")
+        assert ended.out.endswith("\n\n\nBeacon process [quick] was loaded on drand.\n")
+        ((what, metadata, _),) = line.daemon.told
+    assert (what, metadata.beacon_id) == ("load_beacon", "quick")
 
 
 def test_flags_may_follow_the_address_and_the_id_names_the_folder(node: Node):
@@ -239,6 +247,20 @@ def test_a_beacon_that_runs_is_neither_reset_nor_shortened(node: Node, typed):
         running.close()
     assert node.last_round() == 5
     assert node.beacon.share_file.exists()
+
+
+def test_a_disk_that_refuses_ends_in_a_sentence(node: Node, typed, monkeypatch: pytest.MonkeyPatch):
+    node.in_group()
+    typed("y\n")
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    ended = drand("util", "reset", "--folder", node.folder)
+    assert ended.code == 1
+    assert "Permission denied" in ended.err
+    assert ended.hints
 
 
 def test_all_beacons_of_a_folder_are_reset_at_once(node: Node, typed):

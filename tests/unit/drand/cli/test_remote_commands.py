@@ -236,3 +236,11 @@ def test_check_with_a_group_takes_addresses_and_id_from_it(network: Network, gro
 
 def test_a_certificate_to_trust_must_be_readable(network: Network, tmp_path: Path):
     assert drand("get", "chain-info", A, "--tls-cert", tmp_path / "none.pem").code == 2
+
+
+def test_what_a_stranger_answers_cannot_steer_the_terminal(network: Network):
+    network.answers[A] = PeerRefused("\x1b[2Jyour node is fine\r\nerror: none", code="UNKNOWN")
+    ended = drand("get", "chain-info", A)
+    assert "\x1b" not in ended.err
+    assert "\r" not in ended.err
+    assert len(ended.err.splitlines()) == 3
