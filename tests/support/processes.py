@@ -414,6 +414,17 @@ class Network:
         leading = self.lead(ceremony, nodes)
         return [leading, *(self.join(node, leader, ceremony.beacon_id) for node in others)]
 
+    def gather(self, ceremony: Ceremony, silent: Node) -> list[Running]:
+        """Begin a ceremony in which `silent` joins and is dead before the group is proposed; the others' `share`s."""
+        leader, *others = self.nodes
+        leading = self.lead(ceremony)
+        joining = self.join(silent, leader)
+        assert leader.daemon is not None
+        leader.daemon.wait_for(f'joined\t{{"address": "{silent.private}"')
+        silent.kill()
+        joining.refuse()
+        return [leading, *(self.join(node, leader) for node in others if node is not silent)]
+
     def share(self, node: Node, beacon_id: str, *flags: str) -> Running:
         """One `share` command, running."""
         secret_file = self.folder / "secret"
