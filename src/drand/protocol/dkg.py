@@ -203,14 +203,15 @@ class KeyGeneration:
         """All bundles are in, or time is up.
 
         Responses do not say which deal they answer. So before they end the protocol without a complaint, we wait until
-        nobody can hold another deal of the same dealer than we do, though no longer than to the next alarm.
+        nobody can hold another deal of the same dealer than we do, nor another response of the same holder, which may
+        be a complaint that we must answer; though no longer than to the next alarm.
         """
         received, expected = self.progress
         if self._clock.over(self.phase) or received < expected:
             return self._clock.over(self.phase)
         if self.phase is not Phase.RESPONDING or not patient or self._recalled:
             return True
-        return self._echo.complaint_came or self._echo.deals_echoed()
+        return self._echo.complaint_came or (self._echo.deals_echoed() and self._echo.responses_echoed())
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -343,12 +344,13 @@ class KeyGeneration:
             self._judged = True
 
     def _again(self) -> list[Effect]:
-        """Send once more what we sent.
+        """Send once more what we sent, and what proves that somebody has two faces.
 
         Nobody acknowledges a bundle, so one that was lost, or came to a node that was down, would be lost for good;
-        whoever has it knows it by its hash. v1.5.11 sends once.
+        whoever has it knows it by its hash. A liar will not show a node that was down its second face. v1.5.11 sends
+        once.
         """
-        return [Send(self._echo.peers, DkgPacket(bundle)) for bundle in self._own]
+        return [Send(self._echo.peers, DkgPacket(bundle)) for bundle in (*self._own, *self._echo.proofs())]
 
     def _wake(self) -> list[Effect]:
         """The alarm for the next half phase; after the end as long as others may still be at work."""

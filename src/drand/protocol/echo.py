@@ -5,7 +5,7 @@ disk, and only then passed on, to all other nodes, the one it came from too: a n
 complain about a dealer whom all others accept.
 
 A deal of which every other node has sent us its copy is one that every other node has: until then, somebody may still
-hold another deal of the same dealer (`deals_echoed`).
+hold another deal of the same dealer (`deals_echoed`). It is the same with responses.
 
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
@@ -78,6 +78,10 @@ class Tray(Generic[BundleT]):
         """Authors who signed two different bundles; none of theirs counts."""
         return frozenset(author for author, known in self._kept.items() if len(known) > 1)
 
+    def proofs(self) -> list[BundleT]:
+        """Both bundles of every author who signed two."""
+        return [bundle for known in self._kept.values() if len(known) > 1 for bundle in known.values()]
+
     def __contains__(self, author: Index) -> bool:
         """True when there is any bundle of this author, whether it counts or not."""
         return author in self._kept
@@ -148,6 +152,18 @@ class EchoBroadcast:
         address proves nothing, and who repeats itself only brings us back to v1.5.11, which waits for no copies.
         """
         return self.deals.fewest_copies() >= len(self.peers)
+
+    def responses_echoed(self) -> bool:
+        """True once every response that counts came in from every other node: a holder's second face shows by then.
+
+        In v1.5.11 a node that has heard only good verdicts ends at once. If one of the holders told others that it
+        complains, they wait for a justification that this node will never send, and evict it.
+        """
+        return self.responses.fewest_copies() >= len(self.peers)
+
+    def proofs(self) -> tuple[Bundle, ...]:
+        """The pairs of bundles that prove equivocation."""
+        return (*self.deals.proofs(), *self.responses.proofs(), *self.justifications.proofs())
 
     # ------------------------------------------------------------ checks
 

@@ -57,7 +57,7 @@ class DrandWorld:
         self.checks = Checks(self.world, scenario)
         self.around = Around(
             world=self.world,
-            links=Links(self.world, self.network),
+            links=Links(self.world, self.network, ordered=scenario.ordered),
             checks=self.checks,
             scheme=scenario.scheme,
             started=self._operate,

@@ -36,13 +36,25 @@ RETRY_S = 0.4  # between two tries
 class Links:
     """The world's network, and which messages are worth a second try."""
 
-    def __init__(self, world: World, network: Network) -> None:
+    def __init__(self, world: World, network: Network, *, ordered: bool) -> None:
+        """`ordered`: what one node sends to another does not overtake what it sent before, as on one connection."""
         self._world = world
+        self._ordered = ordered
+        self._last_s: dict[tuple[str, str], float] = {}
         self.network = network
 
     def once(self, source: str, target: str, deliver: Callable[[], None]) -> None:
         """Send; it may arrive once, twice or not at all."""
-        self.network.carry(source, target, deliver)
+        if not self._ordered:
+            self.network.carry(source, target, deliver)
+            return
+        self.network.sent += 1
+        if not self.network.passes(source, target):
+            self.network.lost += 1
+            return
+        arrival_s = max(self._last_s.get((source, target), 0.0), self._world.now + self.network.delay_s())
+        self._last_s[source, target] = arrival_s
+        self._world.at(arrival_s, deliver)
 
     def surely(self, source: str, target: str, deliver: Callable[[], None], *, not_before_s: float = 0.0) -> float:
         """Send until it arrives, once; returns when that is (true time), or infinity when the connection breaks."""

@@ -74,17 +74,21 @@ class Bench:
     def respond(self, *places):
         effects = []
         for place in places:
-            deals = tuple(vault.deal(self.terms) for vault in self.vaults)
-            judge = JudgeDeals("-", self.terms, deals, (0, 1, 2, 3))
-            effects = self.hear(self.vaults[place].judge(judge))
+            effects = self.hear(self.verdicts(place))
         return effects
 
-    def copies(self):
-        """Everybody's deals arrive, passed on by everybody."""
+    def verdicts(self, place):
+        deals = tuple(vault.deal(self.terms) for vault in self.vaults)
+        return self.vaults[place].judge(JudgeDeals("-", self.terms, deals, (0, 1, 2, 3)))
+
+    def copies(self, *, responses=True):
+        """Everybody's deals and responses arrive, passed on by everybody."""
         effects = []
         for _ in range(3):
-            for vault in self.vaults:
+            for place, vault in enumerate(self.vaults):
                 effects = self.hear(vault.deal(self.terms)) or effects
+                if responses:
+                    effects = self.hear(self.verdicts(place)) or effects
         return effects
 
     def to_judging(self):
@@ -225,6 +229,17 @@ def test_the_end_without_complaints_waits_until_nobody_can_hold_another_deal(ben
     assert request.shown == ()
 
 
+def test_it_also_waits_until_nobody_can_hold_another_response(bench):
+    bench.to_responding()
+    bench.respond(1, 2, 3)
+    assert bench.copies(responses=False) == []
+    valid = bench.verdicts(2)
+    complaint = tuple(replace(response, valid=False) for response in valid.responses)
+    effects = bench.hear(bench.vaults[2].signed(replace(valid, responses=complaint)))
+    assert "signed two different response bundles" in facts(effects, CulpritNamed)[0].what
+    assert bench.machine.phase is Phase.RESPONDING, "the others may wait for our justification now"
+
+
 def test_that_wait_ends_with_the_next_alarm(bench):
     bench.to_responding()
     bench.respond(1, 2, 3)
@@ -288,6 +303,16 @@ def test_after_the_end_own_bundles_still_go_out_again_for_those_who_were_down(be
     assert len(sent(bench.due(START + 15))) == 2
     assert len(sent(last := bench.due(START + 25))) == 2
     assert wake(last) == []
+
+
+def test_what_proves_two_faces_goes_out_again_too(bench):
+    bench.answer(bench.start())
+    first = bench.vaults[1].deal(bench.terms)
+    second = bench.vaults[1].signed(replace(first, deals=first.deals[1:]))
+    bench.hear(first)
+    bench.hear(second)
+    again = sent(bench.due(START + 5))
+    assert again[1:] == [first, second]
 
 
 def test_a_key_in_neither_list_takes_no_part(bench):
