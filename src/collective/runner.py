@@ -57,14 +57,19 @@ class Runner(Generic[EventT, EffectT]):
             self._waiting.clear()
 
     def post(self, event: EventT) -> None:
-        """Hand over `event` now, or after the current effects; a refusal goes to `refused`."""
+        """Hand over `event` now, or after the current effects; the machine's refusal goes to `refused`.
+
+        What `perform` raises is raised here, too: it is no refusal, the machine is ahead of what was carried out.
+        """
+        self._waiting.append(event)
         if self._stepping:
-            self._waiting.append(event)
             return
+        self._stepping = True
         try:
-            self.step(event)
-        except CollectiveError as error:
-            self._refused(event, error)
+            self._drain()
+        finally:
+            self._stepping = False
+            self._waiting.clear()
 
     def _carry_out(self, event: EventT) -> None:
         for effect in self.machine.handle(event, self._clock.now()):

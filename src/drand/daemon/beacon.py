@@ -1,41 +1,41 @@
 """The shell around one beacon's machine: it performs what the machine asks for, and brings the answers back as events.
 
-Rules of a protocol are in drand.protocol; here is only how its effects are carried out on this computer.
+Rules of a protocol are in drand.protocol; here is only how its effects are carried out on this computer. Where that
+fails (the disk refuses a record, or there is a bug), machine and disk may differ: the machine is dropped, and built
+anew from what the disk holds a few seconds later.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Protocol, assert_never
 
 from collective.clock import Clock
 from collective.entropy import Entropy
-from collective.errors import CollectiveError, Malformed, OutOfTurn, Unavailable
+from collective.errors import CollectiveError, OutOfTurn
 from collective.files import DiskRefused
 from collective.machine import Persist, Restarted, WakeAt
 from collective.runner import Alarms, Runner
 from drand.daemon.checking import BeaconChecker
 from drand.daemon.epochs import write_group_file
+from drand.daemon.errands import Errands, Home
 from drand.daemon.feed import BeaconFeed
 from drand.daemon.folders import BeaconFolder
+from drand.daemon.reach import Reach
+from drand.daemon.refusals import Refusals
 from drand.daemon.reporting import say
+from drand.errors import DrandError
 from drand.model.chain import Beacon
 from drand.model.group import Group, Identity, Peer
-from drand.model.packets import OUR_VERSION, DkgPacket, Metadata, PartialPacket, SyncedBeacon, SyncRequest
+from drand.model.packets import OUR_VERSION, GroupPush, Message, Metadata
 from drand.model.records import BeaconStored, EpochStarted, Record
-from drand.model.vault_messages import VaultRefused, VaultRequest
-from drand.net.errors import PeerRefused
 from drand.net.peer_client import PeerClient
 from drand.protocol.node import BeaconProcess
 from drand.protocol.steps import (
     Abandon,
-    Answered,
     AskVault,
-    BeaconsChecked,
-    BeaconsReceived,
     Call,
-    CallFailed,
     CheckBeacons,
     Effect,
     Event,
@@ -45,20 +45,51 @@ from drand.protocol.steps import (
     Publish,
     Report,
     Send,
-    StreamEnded,
-    VaultReplied,
 )
 from drand.store.contract import BeaconStore, StoreFailed
 from drand.vault.links import VaultLink
 
 BOOT_BYTES = 6  # of randomness in the name of one life of the process
-REVIVE_AFTER_S = 5.0  # a store that failed is tried again this much later
+REVIVE_AFTER_S = 5.0  # what failed is tried again this much later
+VAULT_PATIENCE_S = 1.0  # what the vault is answering may end; an operator's randomness script is not waited for
 
 
 class NoGroupYet(OutOfTurn):
     """Something of the group is asked for before its ceremony."""
 
     hint = "hold the key generation first: `drand share`"
+
+
+class BeaconStopped(OutOfTurn):
+    """Something is asked of a beacon that was unloaded meanwhile."""
+
+    hint = "load it again with `drand load`"
+
+
+class BeaconBroken(DrandError):
+    """A bug of ours stopped the machine; it is built anew from the disk."""
+
+    hint = "please report the traceback in the daemon's log"
+
+
+class _EffectFailed(Exception):
+    """Carrying out an effect raised its `__cause__`: no refusal, the machine is ahead of what was done."""
+
+
+class Observer(Protocol):
+    """Hears of what happens to beacons (metrics, routing)."""
+
+    def observe(self, shell: "BeaconShell", fact: Fact) -> None:
+        """A fact was reported; it is logged already."""
+        ...
+
+    def settled(self, shell: "BeaconShell", group: Group) -> None:
+        """An epoch has begun, or was found on disk: the chain hash is known."""
+        ...
+
+    def sent(self, shell: "BeaconShell", outcome: Mapping[str, bool]) -> None:
+        """A partial was sent: by address, whether it was taken."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +100,13 @@ class Outside:
     entropy: Entropy
     client: PeerClient
     checker: BeaconChecker
+    observer: Observer
 
 
 class BeaconShell:
     """One beacon id of a daemon.
 
-    observe    hears of every fact, after it is logged (metrics, progress displays)
-    settled    called when an epoch has begun: the chain hash is known
+    failure    why the machine stands still now, None while it runs
     """
 
     def __init__(
@@ -87,23 +118,34 @@ class BeaconShell:
         store: BeaconStore,
         vault: VaultLink,
         outside: Outside,
-        observe: Callable[["BeaconShell", Fact], None],
-        settled: Callable[["BeaconShell"], None],
     ) -> None:
         self.identity = identity
         self.beacon_id = beacon_id
         self.folder = folder
         self.store = store
         self.feed = BeaconFeed()
-        self.failure: StoreFailed | None = None
+        self.failure: CollectiveError | None = None
+        self.stopped = False
+        self.reach = Reach()
+        self.refusals = Refusals()
+        self.log = logging.getLogger(f"{identity.address}.{beacon_id}")
         self._vault = vault
         self._outside = outside
-        self._observe = observe
-        self._settled = settled
-        self._log = logging.getLogger(f"{identity.address}.{beacon_id}")
-        self.unreachable: dict[str, int] = {}  # messages that failed, by the peer's address, since the start
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._revival: asyncio.TimerHandle | None = None
+        self._errands = Errands(
+            Home(
+                beacon_id=beacon_id,
+                scheme=identity.scheme,
+                metadata=self.metadata,
+                post=self._post,
+                sent=self._sent,
+                log=self.log,
+            ),
+            client=outside.client,
+            checker=outside.checker,
+            vault=vault,
+        )
         self._alarms = Alarms(outside.clock, self._post)
         self._runner = self._new_runner()
 
@@ -126,31 +168,46 @@ class BeaconShell:
             records.append(BeaconStored(last))
         self.step(Restarted(tuple(records)))
         if epoch is not None:
-            self._settled(self)
+            self._outside.observer.settled(self, epoch.group)
 
     async def stop(self) -> None:
-        """Stop everything of this beacon and close its store."""
+        """Stop everything of this beacon, let go of its readers, close vault and store."""
+        self.stopped = True
+        if self._revival is not None:
+            self._revival.cancel()
         self._quiet()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.store.close()
+        self.feed.close()
+        self._tell()
+        await self._errands.wait()
+        try:
+            await asyncio.wait_for(self._vault.close(), VAULT_PATIENCE_S)
+        except TimeoutError:
+            self.log.warning("the vault is still answering; what it was asked is begun again at the next start")
+        try:
+            self.store.close()
+        except StoreFailed as error:
+            self.log.error("%s (%s)", error, error.advice)
 
     def step(self, event: Event) -> None:
-        """Hand an event to the machine; raises its refusal."""
+        """Hand an event to the machine; raises its refusal, and whatever stops the machine."""
+        if self.stopped:
+            raise BeaconStopped(f"beacon id [{self.beacon_id}] is not running")
         if self.failure is not None:
             raise self.failure
         try:
             self._runner.step(event)
-        except StoreFailed as error:
-            self._fail(error)
-            raise
+        except CollectiveError:
+            raise  # the machine's refusal: it has not changed
+        except Exception as error:
+            raise self._fail(error) from error
 
     def _post(self, event: Event) -> None:
         """Hand over an event nobody waits for."""
-        if self.failure is not None:
+        if self.stopped or self.failure is not None:
             return
         try:
             self._runner.post(event)
-        except StoreFailed as error:
+        except Exception as error:  # noqa: BLE001  # a bug must not leave a machine that is ahead of its disk
             self._fail(error)
 
     def _new_runner(self) -> Runner[Event, Effect]:
@@ -160,145 +217,117 @@ class BeaconShell:
 
     def _quiet(self) -> None:
         self._alarms.cancel_all()
-        for task in self._tasks:
-            task.cancel()
-        self._calls.clear()
+        self._errands.cancel()
 
-    # ------------------------------------------------------------ a disk that refuses
+    # ------------------------------------------------------------ failure
 
-    def _fail(self, error: StoreFailed) -> None:
-        """The disk refused a record: the machine is ahead of it, so it is dropped and rebuilt from there later."""
-        if self.failure is not None:
-            return
-        self.failure = error
-        self._log.error("%s; trying again in %g s (%s)", error, REVIVE_AFTER_S, error.advice)
+    def _fail(self, error: Exception) -> CollectiveError:
+        """An effect was not carried out, or the machine has a bug: drop the machine. Returns what callers are told."""
+        cause = error.__cause__ if isinstance(error, _EffectFailed) else error
+        if isinstance(cause, CollectiveError):
+            self.failure = cause
+            self.log.error("%s; trying again in %g s (%s)", cause, REVIVE_AFTER_S, cause.advice)
+        else:
+            self.failure = BeaconBroken("an internal error stopped this beacon")
+            self.log.error("internal error; going on from the disk in %g s", REVIVE_AFTER_S, exc_info=cause)
         self._quiet()
-        asyncio.get_running_loop().call_later(REVIVE_AFTER_S, self._revive)
+        self._tell()
+        self._revival = asyncio.get_running_loop().call_later(REVIVE_AFTER_S, self._revive)
+        return self.failure
 
     def _revive(self) -> None:
         self.failure = None
         self._runner = self._new_runner()
         try:
             self.start()
-            self._log.info("the store works again")
-        except CollectiveError as error:
-            if not isinstance(error, StoreFailed):
-                self._log.error("cannot go on: %s (%s)", error, error.advice)
+        except Exception as error:  # noqa: BLE001  # tried again until it works: the reason is logged each time
+            if self.failure is None:
+                self._fail(error)
+        else:
+            self.log.info("running again")
+            self._tell()
+
+    def refused(self, message: Message, sender: str, error: CollectiveError) -> None:
+        """A peer's message was refused; the operator hears of it where it matters."""
+        self.refusals.note(self.log, message, sender, error)
+        if isinstance(message, GroupPush):
+            self._tell()
+
+    def changed(self) -> asyncio.Event:
+        """Set at the next fact, failure or stop; take it before reading the view it is about."""
+        return self._changed
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def on_minute(self) -> None:
+        """A minute has passed: say whether the group was reached."""
+        epoch = self.machine.epoch
+        if epoch is not None:
+            report = self.reach.report(epoch.group.threshold)
+            self.log.log(report.level, report.text, extra={"fields": report.fields})
+        self.refusals.on_minute(self.log)
 
     # ------------------------------------------------------------ effects
 
     def _perform(self, effect: Effect) -> None:
+        try:
+            self._carry_out(effect)
+        except Exception as error:
+            raise _EffectFailed from error
+
+    def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Persist(record):
                 self.store.persist(record)
                 if isinstance(record, EpochStarted):
                     self._export_group(record.epoch.group)
-                    self._settled(self)
+                    self._outside.observer.settled(self, record.epoch.group)
             case Send(peers, message):
-                self._spawn(self._send(peers, message))
+                self._errands.send(peers, message)
             case Call():
-                self._calls[effect.call_id] = self._spawn(self._call(effect))
+                self._errands.call(effect)
             case FetchBeacons():
-                self._calls[effect.call_id] = self._spawn(self._fetch(effect))
+                self._errands.fetch(effect)
             case Abandon(call_id):
-                task = self._calls.pop(call_id, None)
-                if task is not None:
-                    task.cancel()
+                self._errands.abandon(call_id)
             case CheckBeacons():
-                self._spawn(self._check(effect))
+                self._errands.check(effect)
             case AskVault(request):
-                self._spawn(self._ask_vault(request))
+                self._errands.ask_vault(request)
             case WakeAt():
                 self._alarms.set(effect)
             case Publish(beacon):
                 self.feed.publish(beacon)
             case Report(fact):
-                say(self._log, fact)
-                self._observe(self, fact)
+                say(self.log, fact)
+                self._outside.observer.observe(self, fact)
+                self._tell()
             case _:
                 assert_never(effect)
 
     def _refused(self, event: Event, error: CollectiveError) -> None:
-        self._log.warning("refused %s: %s", type(event).__name__, error)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("a task failed", exc_info=error)
+        self.log.warning("refused %s: %s", type(event).__name__, error)
 
     def _export_group(self, group: Group) -> None:
         """Write the file that Go reads; the record is on disk already, so a refusal is mended at the next start."""
         try:
             write_group_file(self.folder.group_file, group)
         except DiskRefused as error:
-            self._log.error("%s (%s)", error, error.advice)
+            self.log.error("%s (%s)", error, error.advice)
 
-    async def _send(self, peers: tuple[Peer, ...], message: PartialPacket | DkgPacket) -> None:
-        reached = await self._outside.client.broadcast(peers, message, self.metadata(), self._not_reached)
-        self._log.debug("sent %s to %d of %d", type(message).__name__, reached, len(peers))
-
-    def _not_reached(self, peer: Peer, error: CollectiveError) -> None:
-        self.unreachable[peer.address] = self.unreachable.get(peer.address, 0) + 1
-        self._log.debug("sending to %s failed: %s", peer.address, error)
-
-    async def _call(self, call: Call) -> None:
-        try:
-            answer = await self._outside.client.call(
-                call.peer, call.question, self.metadata(), scheme=self.identity.scheme
-            )
-        except CollectiveError as error:
-            reason = error.text if isinstance(error, PeerRefused) else str(error)
-            self._finish_call(call.call_id, CallFailed(call.call_id, reason))
-        else:
-            self._finish_call(call.call_id, Answered(call.call_id, answer))
-
-    async def _fetch(self, fetch: FetchBeacons) -> None:
-        reason: str | None = None
-        try:
-            request = SyncRequest(fetch.from_round, self.beacon_id)
-            async with self._outside.client.sync(fetch.peer, request, patience_s=fetch.patience_s) as batches:
-                async for batch in batches:
-                    self._post(BeaconsReceived(fetch.call_id, self._of_this_chain(fetch, batch)))
-                    if any(synced.beacon.round >= fetch.up_to for synced in batch):
-                        break
-        except CollectiveError as error:
-            reason = str(error)
-        self._finish_call(fetch.call_id, StreamEnded(fetch.call_id, reason))
-
-    def _of_this_chain(self, fetch: FetchBeacons, batch: Sequence[SyncedBeacon]) -> tuple[Beacon, ...]:
-        """The beacons of one batch up to the wanted round; raises Malformed when the stream is another chain's."""
-        strangers = {synced.beacon_id for synced in batch} - {self.beacon_id, ""}
-        if strangers:
-            raise Malformed(f"{fetch.peer.address} sent beacons of {sorted(strangers)}, asked for {self.beacon_id!r}")
-        return tuple(synced.beacon for synced in batch if synced.beacon.round <= fetch.up_to)
-
-    def _finish_call(self, call_id: int, event: Event) -> None:
-        if self._calls.pop(call_id, None) is not None:
-            self._post(event)
-
-    async def _check(self, check: CheckBeacons) -> None:
-        bad = await self._outside.checker.bad_rounds(check.group, check.beacons)
-        self._post(BeaconsChecked(check.check_id, bad))
-
-    async def _ask_vault(self, request: VaultRequest) -> None:
-        try:
-            reply = await self._vault.ask(request)
-        except Unavailable as error:
-            reply = VaultRefused(request.request_id, str(error), retry=True)
-        self._post(VaultReplied(reply))
+    def _sent(self, peers: Sequence[Peer], failed: Mapping[str, str]) -> None:
+        addresses = [peer.address for peer in peers]
+        self.reach.note(addresses, failed)
+        self._outside.observer.sent(self, {address: address not in failed for address in addresses})
 
     # ------------------------------------------------------------ for those who read
 
     @property
     def head(self) -> Beacon | None:
-        """The last stored beacon."""
-        return self.store.last() if self.failure is None else None
+        """The last stored beacon. What is stored is served also while nothing can be added; raises StoreFailed."""
+        return self.store.last()
 
     def peers(self) -> tuple[Peer, ...]:
         """The other members of the group; none before there is one."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collective.errors import BadSetting, CollectiveError, OutOfTurn
+from drand.daemon.beacon import BeaconShell
 from drand.daemon.status import node_status
 from drand.errors import DrandError
 from drand.model.chain import ChainInfo
@@ -28,6 +29,12 @@ class CeremonyLost(DrandError):
     hint = "see the daemon's log on every node, mend what it names, and run `drand share` again on all of them"
 
 
+INTERRUPTED_HINT = (
+    "a key generation that had begun goes on by itself once the beacon runs again; see `drand util status`,"
+    " and run `drand share` again where it had not"
+)
+
+
 class ControlFace:
     """Implements drand.net.handlers.ControlHandlers."""
 
@@ -42,8 +49,13 @@ class ControlFace:
 
     async def status(self, metadata: Metadata, check: Sequence[Peer]) -> NodeStatus:
         """Where the beacon stands, and which of `check` (none: its group) answer."""
+        self._count("Status")
         shell = self._daemon.meant(metadata)
-        return await node_status(shell, self._daemon.client, check or shell.peers())
+        return await self._status_of(shell, check)
+
+    async def _status_of(self, shell: BeaconShell, check: Sequence[Peer]) -> NodeStatus:
+        others = [peer for peer in check or shell.peers() if peer.address != shell.identity.address]
+        return node_status(shell, await self._daemon.doorbell.answering(others, shell.metadata()))
 
     async def list_schemes(self) -> Sequence[str]:
         """Names of the schemes that this version knows."""
@@ -53,22 +65,28 @@ class ControlFace:
         """Ids of the beacons that are loaded."""
         return sorted(self._daemon.shells)
 
+    def _count(self, method: str) -> None:
+        self._daemon.metrics.called(method)
+
     # ------------------------------------------------------------ ceremonies
 
     async def init_dkg(self, metadata: Metadata, order: SetupOrder) -> Group:
         """Lead or join a fresh ceremony; returns the group with its key. Runs to its end when the caller leaves."""
-        name = metadata.beacon_id or "default"
-        shell = self._daemon.shell(name) if self._daemon.is_running(name) else await self._daemon.load(name)
+        self._count("InitDKG")
+        shell = await self._daemon.loaded(metadata.beacon_id)
         if order.scheme_name and order.scheme_name != shell.identity.scheme.name:
             raise BadSetting(
-                f"the key of beacon {name} is for {shell.identity.scheme.name}, not {order.scheme_name}",
+                f"the key of beacon {shell.beacon_id} is for {shell.identity.scheme.name}, not {order.scheme_name}",
                 hint="the key's scheme decides: generate a key pair for the wanted scheme under another id",
             )
-        changed = self._daemon.changed(shell.beacon_id)
+        shell.refusals.last_group = ""
+        changed = shell.changed()
         shell.step(Commanded(_command(order)))
         while not _over(view := shell.machine.ceremony):
             await changed.wait()
-            changed = self._daemon.changed(shell.beacon_id)
+            changed = shell.changed()
+            if interruption := _interruption(shell):
+                raise CeremonyLost(interruption, hint=INTERRUPTED_HINT)
         if view.failure is not None:
             raise CeremonyLost(view.failure)
         return shell.group()
@@ -80,40 +98,48 @@ class ControlFace:
     async def ceremony(self, metadata: Metadata) -> AsyncIterator[CeremonyProgress]:
         """The running ceremony's state now (or once one begins), and after every change, until it is over."""
         shell = self._daemon.shell(metadata.beacon_id)
-        changed = self._daemon.changed(shell.beacon_id)
+        changed = shell.changed()
         began = False
         while True:
             view = shell.machine.ceremony
             began = began or view.state is not State.IDLE
+            interruption = _interruption(shell)
+            if interruption:
+                yield CeremonyProgress(beacon_id=shell.beacon_id, stage="failed", reason=interruption)
+                return
             if began:
-                progress = _progress(shell.beacon_id, view)
+                progress = _progress(shell, view)
                 yield progress
                 if progress.over:
                     return
             await changed.wait()
-            changed = self._daemon.changed(shell.beacon_id)
+            changed = shell.changed()
 
     # ------------------------------------------------------------ what there is
 
     async def public_key(self, metadata: Metadata) -> bytes:
         """The encoded long-term public key."""
+        self._count("PublicKey")
         return self._daemon.meant(metadata).identity.key
 
     async def chain_info(self, metadata: Metadata) -> ChainInfo:
         """What clients verify with."""
+        self._count("ChainInfo")
         return self._daemon.meant(metadata).group().chain_info()
 
     async def group_file(self, metadata: Metadata) -> Group:
         """The current group."""
+        self._count("GroupFile")
         return self._daemon.meant(metadata).group()
 
     async def remote_status(self, metadata: Metadata, peers: Sequence[Peer]) -> Mapping[str, NodeStatus]:
         """The status of other nodes by address; those that do not answer are absent."""
+        self._count("RemoteStatus")
         shell = self._daemon.meant(metadata)
 
         async def ask(peer: Peer) -> NodeStatus | None:
             if peer.address == shell.identity.address:
-                return await node_status(shell, self._daemon.client, shell.peers())
+                return await self._status_of(shell, ())
             try:
                 return await self._daemon.client.status(peer, shell.metadata())
             except CollectiveError:
@@ -126,6 +152,7 @@ class ControlFace:
 
     async def shutdown(self, metadata: Metadata) -> None:
         """Stop one beacon; the whole daemon when the id is empty."""
+        self._count("Shutdown")
         if metadata.beacon_id:
             await self._daemon.unload(metadata.beacon_id)
         else:
@@ -133,10 +160,12 @@ class ControlFace:
 
     async def load_beacon(self, metadata: Metadata) -> None:
         """Start a beacon from its files."""
+        self._count("LoadBeacon")
         await self._daemon.load(metadata.beacon_id)
 
     async def backup(self, metadata: Metadata, output: Path) -> None:
         """Write a copy of the beacon's store."""
+        self._count("BackupDatabase")
         shell = self._daemon.meant(metadata)
         if shell.head is None:
             raise OutOfTurn("drand: beacon not setup yet")
@@ -177,8 +206,16 @@ def _over(view: CeremonyView) -> bool:
     return view.state in (State.IDLE, State.RUNNING)
 
 
-def _progress(beacon_id: str, view: CeremonyView) -> CeremonyProgress:
+def _interruption(shell: BeaconShell) -> str:
+    """Why nothing more is heard of the ceremony for now, "" while all is well."""
+    if shell.stopped:
+        return f"beacon {shell.beacon_id} was stopped"
+    return str(shell.failure) if shell.failure is not None else ""
+
+
+def _progress(shell: BeaconShell, view: CeremonyView) -> CeremonyProgress:
     """One moment of a ceremony, as the command line shows it."""
+    beacon_id = shell.beacon_id
     if view.state is State.IDLE:
         return CeremonyProgress(beacon_id=beacon_id, stage="failed", reason=view.failure or "abandoned")
     if view.state in (State.LEADING, State.JOINING):
@@ -193,4 +230,5 @@ def _progress(beacon_id: str, view: CeremonyView) -> CeremonyProgress:
         wanted=view.wanted,
         received=view.received,
         wanted_bundles=view.expected,
+        reason=shell.refusals.last_group if stage == "waiting" else "",
     )

@@ -5,28 +5,31 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
 
 from collective.clock import Clock, SystemClock
 from collective.entropy import Entropy, SystemEntropy
-from collective.errors import CollectiveError, InvalidSignature, Malformed
+from collective.errors import CollectiveError, OutOfTurn
 from drand.daemon.beacon import BeaconShell, Outside
 from drand.daemon.checking import BeaconChecker
 from drand.daemon.control_face import ControlFace
-from drand.daemon.epochs import settle_epoch
 from drand.daemon.folders import BeaconFolder, beacon_ids, checked_beacon_id
 from drand.daemon.metrics import Metrics
+from drand.daemon.opening import AlreadyLoaded, open_beacon
 from drand.daemon.peer_face import PeerFace
 from drand.daemon.reporting import set_up_logging
 from drand.daemon.served_chain import ServedChain
 from drand.daemon.settings import Settings
+from drand.daemon.status import Doorbell
+from drand.daemon.watching import MinuteWatch
 from drand.errors import UnknownBeacon
 from drand.model.chain import DEFAULT_BEACON_ID, canonical_beacon_id
-from drand.model.group import Identity
+from drand.model.group import Group
 from drand.model.packets import OUR_VERSION, Metadata
-from drand.model.vault_messages import IdentityShown, RequestId, ShowIdentity
-from drand.net.addresses import HostPort, parse_control, parse_host_port
+from drand.net.addresses import ControlAddress, HostPort, parse_control, parse_host_port
 from drand.net.control_server import ControlServer
+from drand.net.errors import CannotListen, PortTaken
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.peer_client import PeerClient
@@ -34,32 +37,16 @@ from drand.net.peer_server import PeerServer
 from drand.net.routing import beacon_meant, version_check_wanted
 from drand.net.tls import ServerTls, load_roots, load_server_tls
 from drand.protocol.steps import Fact
-from drand.store.sqlite import open_store
-from drand.vault.links import open_vault
 
-STOP_GRACE_S = 5.0
+STOP_GRACE_S = 0.75  # calls under way may end
 
 log = logging.getLogger("drand")
 
 
-class AlreadyLoaded(UnknownBeacon):
-    """A beacon that is asked to be loaded runs already."""
+class Stopping(OutOfTurn):
+    """Something new is asked of a daemon that stops."""
 
-    hint = "nothing to do; see `drand util status`"
-
-
-class UnsignedIdentity(InvalidSignature):
-    """The stored public identity is not signed by its own key."""
-
-    hint = "run `drand util self-sign`"
-
-
-def check_signed(identity: Identity) -> None:
-    """Raise UnsignedIdentity unless the stored identity carries its own signature."""
-    try:
-        identity.check_self_signature()
-    except (InvalidSignature, Malformed) as error:
-        raise UnsignedIdentity(f"INVALID SELF SIGNATURE of {identity.address}: {error}") from error
+    hint = "start it again with `drand start`"
 
 
 class Daemon:
@@ -70,18 +57,26 @@ class Daemon:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.entropy = entropy or SystemEntropy()
+        self.control_address: ControlAddress | None = None  # where it really listens, once started
+        self.peer_address: HostPort | None = None
+        self.http_address: HostPort | None = None
         self.shells: dict[str, BeaconShell] = {}
         self.chains: dict[bytes, str] = {}  # chain hash -> canonical beacon id
-        self.metrics = Metrics()
+        self.metrics = Metrics(self.clock)
         self.routes = HttpRoutes()
         self._tls = self._load_tls()
         self.client = PeerClient(load_roots(settings.certs_dir))
+        self.doorbell = Doorbell(self.client)
         self._checker = BeaconChecker()
-        self._changed: dict[str, asyncio.Event] = {}
+        self._outside = Outside(
+            clock=self.clock, entropy=self.entropy, client=self.client, checker=self._checker, observer=self
+        )
+        self._loading = asyncio.Lock()  # beacons are loaded and unloaded one after the other
         self._stopping = asyncio.Event()
         self._peer_server: PeerServer | None = None
         self._control = ControlServer(ControlFace(self))
-        self._http = HttpServer(self.routes, self.clock)
+        self._http = HttpServer(self.routes, self.clock, answered=self.metrics.answered)
+        self._minutes = MinuteWatch(self.clock, lambda: tuple(self.shells.values()))
 
     def _load_tls(self) -> ServerTls | None:
         cert, key = self.settings.tls_cert, self.settings.tls_key
@@ -90,19 +85,39 @@ class Daemon:
     # ------------------------------------------------------------ life
 
     async def start(self) -> None:
-        """Open the listeners and load the beacons. Raises on a taken port, a damaged file, an impossible setting."""
-        await self._control.start(parse_control(self.settings.control))
+        """Open the listeners and load the beacons.
+
+        A beacon whose files are damaged does not keep the others from running; the last one does.
+        raises  on a taken port or an impossible setting; what is wrong with the files when no beacon could be loaded
+        """
+        self.control_address = await self._control.start(parse_control(self.settings.control))
         if self.settings.private_listen:
             await self.open_peer_port(self.settings.private_listen)
         if self.settings.public_listen:
-            await self._http.start(parse_host_port(self.settings.public_listen), self._tls)
-            log.info("HTTP API on %s", self.settings.public_listen)
+            self.http_address = await self._http.start(parse_host_port(self.settings.public_listen), self._tls)
+            log.info("HTTP API on %s", self.http_address)
         if self.settings.metrics:
             log.info("metrics on %s", self.metrics.serve(self.settings.metrics))
-        for beacon_id in self._wanted():
-            await self.load(beacon_id)
+        self._minutes.start()
+        await self._load_all(self._wanted())
         if not self.shells:
             log.warning("starting daemon with no active beacon: make keys with `drand generate-keypair`")
+
+    async def _load_all(self, names: list[str]) -> None:
+        failed: dict[str, CollectiveError] = {}
+        for name in names:
+            try:
+                await self.load(name)
+            except (PortTaken, CannotListen):
+                raise
+            except AlreadyLoaded:
+                continue  # the operator was quicker, over the control socket
+            except CollectiveError as error:
+                failed[name] = error
+        if failed and not self.shells:
+            raise next(iter(failed.values()))
+        for name, fault in failed.items():
+            log.error("BEACON %s IS NOT RUNNING: %s (%s); load it with `drand load` then", name, fault, fault.advice)
 
     def _wanted(self) -> list[str]:
         only = self.settings.only_beacon
@@ -118,23 +133,36 @@ class Daemon:
         """Make `wait` return."""
         self._stopping.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Somebody has asked the daemon to stop."""
+        return self._stopping.is_set()
+
     async def stop(self) -> None:
-        """Close the listeners, then the beacons, so that nothing is half done."""
-        await self._http.stop()
+        """Close everything, in an order in which nothing is half done; takes a second or two at most.
+
+        Readers are sent away first: a stream that is never over would use up the patience for those that are. The
+        control socket is closed last, so that `drand stop` has its answer.
+        """
+        self.ask_to_stop()
+        self._minutes.close()
+        self.doorbell.close()
+        for shell in self.shells.values():
+            shell.feed.close()
+        servers = [self._http.stop()]
         if self._peer_server is not None:
-            await self._peer_server.stop(STOP_GRACE_S)
-        for beacon_id in list(self.shells):
-            await self.unload(beacon_id)
-        await self.client.close()
+            servers.append(self._peer_server.stop(STOP_GRACE_S))
+        await _all_of(servers)
+        await _all_of([self.unload(beacon_id) for beacon_id in list(self.shells)])
         self._checker.close()
-        self.metrics.close()
-        await self._control.stop(STOP_GRACE_S)
+        await _all_of([self.client.close(), asyncio.to_thread(self.metrics.close), self._control.stop(STOP_GRACE_S)])
 
     async def open_peer_port(self, address: str) -> HostPort:
         """Listen for peers; once."""
         server = PeerServer(PeerFace(self), version_check=version_check_wanted(os.environ))
         bound = await server.start(parse_host_port(address), self._tls)
         self._peer_server = server
+        self.peer_address = bound
         log.info("peers' gRPC on %s, %s", bound, "TLS" if self._tls else "without TLS")
         return bound
 
@@ -143,50 +171,50 @@ class Daemon:
     async def load(self, beacon_id: str) -> BeaconShell:
         """Start a beacon from its files. Raises AlreadyLoaded, NoKeyPair, or what is wrong with the files."""
         name = checked_beacon_id(beacon_id)
-        if name in self.shells:
-            raise AlreadyLoaded(f"beacon id [{name}] is already running")
-        folder = BeaconFolder(self.settings.folder, name)
-        vault = open_vault(self.settings.vault, folder.root, clock=self.clock, entropy=self.entropy)
-        shown = await vault.ask(ShowIdentity(RequestId("load")))
-        assert isinstance(shown, IdentityShown)
-        identity = shown.identity
-        check_signed(identity)
-        for complaint in vault.complaints():
-            log.warning("%s", complaint)
-        folder.make()
-        store = open_store(folder.store, chained=identity.scheme.chained)
+        async with self._loading:
+            if name in self.shells:
+                raise AlreadyLoaded(f"beacon id [{name}] is already running")
+            return await self._load(name)
+
+    async def loaded(self, beacon_id: str) -> BeaconShell:
+        """The running beacon of this id, started from its files where it does not run yet; raises as `load`."""
+        name = checked_beacon_id(beacon_id)
+        async with self._loading:
+            return self.shells.get(name) or await self._load(name)
+
+    async def _load(self, name: str) -> BeaconShell:
+        if self.stopping:
+            raise Stopping("the daemon is about to stop")
+        shell = await open_beacon(BeaconFolder(self.settings.folder, name), self.settings.vault, self._outside)
         try:
-            settle_epoch(folder, identity, store, vault)
-            shell = BeaconShell(
-                identity=identity,
-                beacon_id=name,
-                folder=folder,
-                store=store,
-                vault=vault,
-                outside=Outside(clock=self.clock, entropy=self.entropy, client=self.client, checker=self._checker),
-                observe=self._observe,
-                settled=self._settled,
-            )
             if self._peer_server is None:
-                await self.open_peer_port(identity.address)
+                await self.open_peer_port(shell.identity.address)
             self.shells[name] = shell
             shell.start()
-        except CollectiveError:
-            self.shells.pop(name, None)
-            store.close()
+        except BaseException:
+            self._forget(shell)
+            await shell.stop()
             raise
-        log.info("beacon %s loaded: %s, %s", name, identity.address, identity.scheme.name)
+        self.metrics.stands(name, shell.machine.state)
+        log.info("beacon %s loaded: %s, %s", name, shell.identity.address, shell.identity.scheme.name)
         return shell
 
     async def unload(self, beacon_id: str) -> None:
         """Stop one beacon. Raises UnknownBeacon."""
-        shell = self.shell(beacon_id)
-        del self.shells[shell.beacon_id]
+        async with self._loading:
+            shell = self.shell(beacon_id)
+            self._forget(shell)
+            await shell.stop()
+            self.metrics.unloaded(shell.beacon_id)
+            log.info("beacon %s unloaded", shell.beacon_id)
+
+    def _forget(self, shell: BeaconShell) -> None:
+        """Nobody is led to the beacon any more."""
+        self.shells.pop(shell.beacon_id, None)
         for chain_hash, name in list(self.chains.items()):
             if name == shell.beacon_id:
                 del self.chains[chain_hash]
                 self.routes.remove(chain_hash)
-        await shell.stop()
 
     def shell(self, beacon_id: str) -> BeaconShell:
         """The running beacon of this id; raises UnknownBeacon."""
@@ -201,11 +229,7 @@ class Daemon:
 
     def reply_metadata(self, metadata: Metadata) -> Metadata:
         """What goes on answers: our version, the canonical id, the chain hash once known."""
-        return self.metadata_of(self.meant(metadata))
-
-    def metadata_of(self, shell: BeaconShell) -> Metadata:
-        """What goes on messages about one beacon."""
-        return shell.metadata()
+        return self.meant(metadata).metadata()
 
     # what drand.net.routing asks
 
@@ -223,23 +247,31 @@ class Daemon:
 
     # ------------------------------------------------------------ what happens
 
-    def _settled(self, shell: BeaconShell) -> None:
+    def settled(self, shell: BeaconShell, group: Group) -> None:
         """A beacon has an epoch: its chain hash routes to it, and HTTP serves it."""
-        epoch = shell.machine.epoch or shell.store.epoch()
-        assert epoch is not None
-        chain_hash = epoch.group.chain_info().hash()
+        chain_hash = group.chain_info().hash()
         if chain_hash not in self.chains:
             self.chains[chain_hash] = shell.beacon_id
-            self.routes.register(ServedChain(shell, epoch.group), default=shell.beacon_id == DEFAULT_BEACON_ID)
-        self.metrics.settled(shell.beacon_id, epoch.group)
+            self.routes.register(ServedChain(shell, group), default=shell.beacon_id == DEFAULT_BEACON_ID)
+        self.metrics.settled(shell.beacon_id, group)
 
-    def _observe(self, shell: BeaconShell, fact: Fact) -> None:
+    def observe(self, shell: BeaconShell, fact: Fact) -> None:
+        """A beacon reports a fact."""
         self.metrics.observe(shell.beacon_id, fact)
-        self._changed.pop(shell.beacon_id, asyncio.Event()).set()
+        self.metrics.stands(shell.beacon_id, shell.machine.state)
 
-    def changed(self, beacon_id: str) -> asyncio.Event:
-        """Set at the next fact about this beacon; take it before reading the view it is about."""
-        return self._changed.setdefault(beacon_id, asyncio.Event())
+    def sent(self, shell: BeaconShell, outcome: Mapping[str, bool]) -> None:
+        """A beacon has sent a partial."""
+        self.metrics.sent(shell.beacon_id, outcome)
+
+
+async def _all_of(works: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    """Do all of it at the same time; what fails is logged and keeps nothing else from being done."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, CollectiveError):
+            log.error("while stopping: %s", result)
+        elif isinstance(result, Exception):
+            log.error("while stopping", exc_info=result)
 
 
 async def _run(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """New beacons, handed to whoever waits for them: streams, long polls, the HTTP interface.
 
-A slow reader never slows the chain: its queue is bounded, and a reader whose queue is full is dropped (it
-reconnects and reads what it missed from the store).
+A slow reader never slows the chain: its queue is bounded, and a reader whose queue is full gets nothing more through
+it (it reads what it missed from the store).
 """
 
 import asyncio
@@ -25,28 +25,43 @@ class ReaderTooSlow(Unavailable):
     """The reader fell more than QUEUE_LIMIT beacons behind and was dropped."""
 
 
+class FeedClosed(Unavailable):
+    """The beacon was unloaded, or the daemon stops."""
+
+    hint = "read from another node"
+
+
 class Subscription:
     """One reader's queue; use as `with feed.subscribe() as new: beacon = await new.next()`."""
 
     def __init__(self, feed: "BeaconFeed") -> None:
         self._feed = feed
-        self._queue: asyncio.Queue[Beacon] = asyncio.Queue(QUEUE_LIMIT)
+        self._queue: asyncio.Queue[Beacon | None] = asyncio.Queue(QUEUE_LIMIT + 1)  # None: the feed was closed
         self._dropped = False
 
     async def next(self) -> Beacon:
-        """The next new beacon; raises ReaderTooSlow once the queue has overflowed and is read empty."""
+        """The next new beacon.
+
+        raises  ReaderTooSlow once the queue has overflowed and is read empty; FeedClosed when nothing follows
+        """
         if self._dropped and self._queue.empty():
             raise ReaderTooSlow(f"more than {QUEUE_LIMIT} beacons behind")
-        return await self._queue.get()
+        beacon = await self._queue.get()
+        if beacon is None:
+            raise FeedClosed("this node stops serving the chain")
+        return beacon
 
     def offer(self, beacon: Beacon) -> bool:
         """Queue `beacon`; False when the reader is too slow, and then it gets nothing more."""
-        try:
-            self._queue.put_nowait(beacon)
-        except asyncio.QueueFull:
+        if self._queue.qsize() >= QUEUE_LIMIT:
             self._dropped = True
             return False
+        self._queue.put_nowait(beacon)
         return True
+
+    def close(self) -> None:
+        """Nothing follows what is queued."""
+        self._queue.put_nowait(None)  # `offer` leaves room for it
 
     def __enter__(self) -> "Subscription":
         return self
@@ -64,6 +79,7 @@ class BeaconFeed:
         self._subscriptions: set[Subscription] = set()
         self._waiters: dict[Round, set[asyncio.Future[Beacon]]] = {}
         self._waiting = 0
+        self._closed = False
 
     def publish(self, beacon: Beacon) -> None:
         """A beacon was stored."""
@@ -73,8 +89,26 @@ class BeaconFeed:
             if not waiter.done():
                 waiter.set_result(beacon)
 
+    def close(self) -> None:
+        """End every stream and every held request."""
+        if self._closed:
+            return
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.close()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(FeedClosed("this node stops serving the chain"))
+
+    def check_open(self) -> None:
+        """Raise FeedClosed after `close`."""
+        if self._closed:
+            raise FeedClosed("this node stops serving the chain")
+
     def subscribe(self) -> Subscription:
-        """Start to listen; everything published from now on is queued. Raises TooManyReaders."""
+        """Start to listen; everything published from now on is queued. Raises TooManyReaders, FeedClosed."""
+        self.check_open()
         if len(self._subscriptions) >= MAX_SUBSCRIBERS:
             raise TooManyReaders(f"{MAX_SUBSCRIBERS} streams are open already")
         subscription = Subscription(self)
@@ -86,7 +120,11 @@ class BeaconFeed:
         self._subscriptions.discard(subscription)
 
     async def wait(self, round_: Round) -> Beacon:
-        """The beacon of `round_`, once it is published; cancelling frees the place. Raises TooManyReaders."""
+        """The beacon of `round_`, once it is published; cancelling frees the place.
+
+        raises  TooManyReaders, FeedClosed
+        """
+        self.check_open()
         if self._waiting >= MAX_WAITERS:
             raise TooManyReaders(f"{MAX_WAITERS} requests are held already")
         waiter: asyncio.Future[Beacon] = asyncio.get_running_loop().create_future()

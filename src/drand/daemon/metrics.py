@@ -1,68 +1,106 @@
-"""Prometheus metrics, under the names that v1.5.11's dashboards use (spec 10.4)."""
+"""Prometheus metrics, under the names that v1.5.11's dashboards use.
 
+Go's counters carry no `_total`, which prometheus-client would add, so they are gauges here; `rate()` minds no type.
+Source: drand v1.5.11, metrics/metrics.go.
+"""
+
+import gc
 import threading
-from wsgiref.simple_server import WSGIServer
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector, make_wsgi_app
 
+from collective.clock import Clock
 from collective.errors import Unavailable
 from drand.model.group import Group
+from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
-from drand.protocol.steps import (
-    CeremonyFailed,
-    CeremonyFinished,
-    CulpritNamed,
-    Fact,
-    GroupProposed,
-    RoundMade,
-    RoundMissed,
-    SyncProgressed,
-)
+from drand.protocol.ceremony_view import State
+from drand.protocol.steps import CulpritNamed, Fact, RoundMade, RoundMissed, SyncProgressed
 
-DKG_WAITING, DKG_IN_PROGRESS, DKG_DONE, DKG_NOT_STARTED = 1, 2, 3, 0
+DKG_STATES = {State.IDLE: 0, State.LEADING: 1, State.JOINING: 1, State.GENERATING: 2, State.RUNNING: 3}
+DKG_SHUTDOWN = 5
 SQLITE = 4  # drand_node_db: 1 bolt, 2 postgres, 3 memdb in Go
+CONNECTED, FAILING = 2, 3  # outgoing_connection_state, as gRPC counts its states
+KNOWN_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
+MAX_WAITING = 8  # connections to the metrics port that the system queues
+
+_Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Metrics:
     """The registry of one daemon, and its HTTP port when there is one."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._group_size = self._gauge("group_size", "Number of nodes in the group")
-        self._threshold = self._gauge("group_threshold", "Number of partials that make a round")
-        self._last_round = self._gauge("last_beacon_round", "Last stored round")
-        self._latency = self._gauge("beacon_discrepancy_latency", "Stored time minus due time of the last round, in ms")
-        self._dkg_state = self._gauge("dkg_state", "0 not started, 1 waiting, 2 in progress, 3 done")
-        self._missed = Counter(
-            "beacon_rounds_behind", "Ticks that found the chain behind", ["beacon_id"], registry=self.registry
+        self._clock = clock
+        self._group_size = self._of_beacon("group_size", "Number of nodes in the group")
+        self._threshold = self._of_beacon("group_threshold", "Number of partials that make a round")
+        self._last_round = self._of_beacon("last_beacon_round", "Last stored round")
+        self._latency = self._of_beacon(
+            "beacon_discrepancy_latency", "Stored time minus due time of the last round, in ms"
         )
-        self._culprits = Counter(
-            "culprits_named", "Protocol breaches seen", ["beacon_id", "node"], registry=self.registry
+        self._dkg_state = self._of_beacon(
+            "dkg_state", "0 not started, 1 waiting, 2 in progress, 3 done, 4 unknown, 5 shutdown"
         )
-        Gauge("is_drand_node", "1", registry=self.registry).set(1)
-        Gauge(
-            "drand_node_db", "Kind of store: 1 bolt, 2 postgres, 3 memdb, 4 sqlite", ["db_type"], registry=self.registry
-        ).labels("sqlite").set(SQLITE)
+        self._dkg_state_since = self._of_beacon("dkg_state_timestamp", "When dkg_state changed, unix time in seconds")
+        self._dkg_leader = self._of_beacon("dkg_leader", "1 while this node leads a ceremony")
+        self._reshare_state = self._of_beacon("reshare_state", "0 idle: this version does not reshare")
+        self._missed = self._of_beacon("beacon_rounds_behind", "Ticks that found the chain behind")
+        self._culprits = self._gauge("culprits_named", "Protocol breaches seen", "beacon_id", "node")
+        self._partials = self._gauge(
+            "error_sending_partial", "1 when the last partial did not get there", "beaconID", "address"
+        )
+        self._connections = self._gauge(
+            "outgoing_connection_state", "2 when the last partial got there, 3 when it did not", "remote_host"
+        )
+        self._dial_failures = self._gauge("dial_failures", "Partials that did not get there", "peer_address")
+        self._calls = self._gauge("api_call_counter", "Calls of peers and operator, by method", "api_method")
+        self._http_calls = self._gauge("http_call_counter", "HTTP requests, by answer", "code", "method")
+        self._http: dict[tuple[str, int], Gauge] = {}
+        self._states: dict[str, int] = {}
         self._server: tuple[WSGIServer, threading.Thread] | None = None
+        self._constants()
 
-    def _gauge(self, name: str, about: str) -> Gauge:
-        return Gauge(name, about, ["beacon_id"], registry=self.registry)
+    def _constants(self) -> None:
+        self._gauge("is_drand_node", "1").set(1)
+        self._gauge("drand_node_db", "Kind of store: 1 bolt, 2 postgres, 3 memdb, 4 sqlite", "db_type").labels(
+            "sqlite"
+        ).set(SQLITE)
+        self._gauge("drand_start_timestamp", "When this process started, unix time in seconds").set(self._clock.now())
+        self._gauge("drand_build_time", "1; the labels tell what runs", "build", "version").labels(
+            "pydrand", str(OUR_VERSION)
+        ).set(1)
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(name, about, labels, registry=self.registry)
+
+    def _of_beacon(self, name: str, about: str) -> Gauge:
+        return self._gauge(name, about, "beacon_id")
+
+    # ------------------------------------------------------------ the port
 
     def serve(self, address: str) -> HostPort:
         """Open the port ([host:]port, loopback without a host); returns where it listens. Raises Unavailable."""
         place = parse_host_port(address if ":" in address else f"127.0.0.1:{address}")
         try:
-            self._server = start_http_server(place.port, place.host, self.registry)
+            server = make_server(place.host, place.port, _with_gc(make_wsgi_app(self.registry)), handler_class=_Quiet)
         except OSError as error:
             raise Unavailable(
                 f"cannot serve metrics on {place}: {error.strerror}", hint="choose another --metrics port"
             ) from error
-        return HostPort(place.host, int(self._server[0].server_port))
+        server.request_queue_size = MAX_WAITING
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
+        self._server = (server, thread)
+        return HostPort(place.host, int(server.server_port))
 
     def close(self) -> None:
-        """Close the port."""
+        """Close the port; takes up to half a second."""
         if self._server is not None:
             server, thread = self._server
             self._server = None
@@ -70,11 +108,28 @@ class Metrics:
             server.server_close()
             thread.join()
 
+    # ------------------------------------------------------------ what is counted
+
     def settled(self, beacon_id: str, group: Group) -> None:
         """A beacon has a group."""
         self._group_size.labels(beacon_id).set(len(group.nodes))
         self._threshold.labels(beacon_id).set(group.threshold)
-        self._dkg_state.labels(beacon_id).set(DKG_DONE)
+        self._reshare_state.labels(beacon_id).set(0)
+
+    def stands(self, beacon_id: str, state: State) -> None:
+        """Where a beacon stands after what happened."""
+        self._set_state(beacon_id, DKG_STATES[state])
+        self._dkg_leader.labels(beacon_id).set(int(state is State.LEADING))
+
+    def unloaded(self, beacon_id: str) -> None:
+        """A beacon was stopped."""
+        self._set_state(beacon_id, DKG_SHUTDOWN)
+
+    def _set_state(self, beacon_id: str, state: int) -> None:
+        if self._states.get(beacon_id) != state:
+            self._states[beacon_id] = state
+            self._dkg_state.labels(beacon_id).set(state)
+            self._dkg_state_since.labels(beacon_id).set(self._clock.now())
 
     def observe(self, beacon_id: str, fact: Fact) -> None:
         """Something happened."""
@@ -88,11 +143,52 @@ class Metrics:
                 self._missed.labels(beacon_id).inc()
             case CulpritNamed(index, _, _):
                 self._culprits.labels(beacon_id, str(index)).inc()
-            case GroupProposed():
-                self._dkg_state.labels(beacon_id).set(DKG_IN_PROGRESS)
-            case CeremonyFinished():
-                self._dkg_state.labels(beacon_id).set(DKG_DONE)
-            case CeremonyFailed():
-                self._dkg_state.labels(beacon_id).set(DKG_NOT_STARTED)
             case _:
                 return
+
+    def sent(self, beacon_id: str, outcome: Mapping[str, bool]) -> None:
+        """A partial was sent: by the address of a member, whether it got there."""
+        for address, reached in outcome.items():
+            self._partials.labels(beacon_id, address).set(int(not reached))
+            self._connections.labels(address).set(CONNECTED if reached else FAILING)
+            if not reached:
+                self._dial_failures.labels(address).inc()
+
+    def called(self, method: str) -> None:
+        """A peer or the operator called."""
+        self._calls.labels(method).inc()
+
+    def answered(self, method: str, code: int) -> None:
+        """An HTTP request was answered. What callers make up as a method is counted as one."""
+        key = (method if method in KNOWN_METHODS else "other", code)
+        gauge = self._http.get(key)
+        if gauge is None:  # looking labels up costs more than counting
+            gauge = self._http[key] = self._http_calls.labels(str(code), key[0])
+        gauge.inc()
+
+
+class _Quiet(WSGIRequestHandler):
+    """Writes no line for each scrape; a scraper that says nothing is hung up on."""
+
+    timeout = 10
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def _with_gc(metrics: _Wsgi) -> _Wsgi:
+    """`metrics`, and /debug/gc, which frees what can be freed."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        match environ.get("PATH_INFO", ""):
+            case "/metrics" | "/":
+                return metrics(environ, start_response)
+            case "/debug/gc":
+                gc.collect()
+                start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+                return [b"GC run complete"]
+            case _:
+                start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+                return [b"404 page not found\n"]
+
+    return app

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from collective.errors import CollectiveError
 from drand.daemon.beacon import BeaconShell
+from drand.daemon.feed import ReaderTooSlow, Subscription
 from drand.daemon.status import node_status
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Identity, Peer
-from drand.model.packets import Message, Metadata, SyncRequest
+from drand.model.packets import DkgPacket, GroupPush, Message, Metadata, PartialPacket, SignalPacket, SyncRequest
 from drand.model.schemes import Scheme
 from drand.model.status import NodeStatus
 from drand.protocol.steps import Received
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
     from drand.daemon.daemon import Daemon
 
 SYNC_BATCH = 200  # beacons read from the store at a time; no transaction is held between two batches
+
+# How v1.5.11 counts these in api_call_counter.
+CALLS: dict[type[object], str] = {
+    PartialPacket: "PartialBeacon",
+    DkgPacket: "BroadcastDKG",
+    SignalPacket: "SignalDKGParticipant",
+    GroupPush: "PushDKGInfo",
+}
 
 
 class PeerFace:
@@ -36,24 +46,35 @@ class PeerFace:
 
     async def identity(self, metadata: Metadata) -> Identity:
         """Our identity in the beacon."""
+        self._count("GetIdentity")
         return self._daemon.meant(metadata).identity
 
     async def receive(self, metadata: Metadata, message: Message, sender: str) -> None:
         """Step the machine; its refusal is the answer."""
-        self._daemon.meant(metadata).step(Received(sender, message))
+        self._count(CALLS[type(message)])
+        shell = self._daemon.meant(metadata)
+        try:
+            shell.step(Received(sender, message))
+        except CollectiveError as error:
+            shell.refused(message, sender, error)
+            raise
 
     async def status(self, metadata: Metadata, check: Sequence[Peer]) -> NodeStatus:
         """Where the beacon stands. Only members of the group are dialled: a stranger does not choose our calls."""
+        self._count("Status")
         shell = self._daemon.meant(metadata)
         members = set(shell.peers())
-        return await node_status(shell, self._daemon.client, [peer for peer in check if peer in members])
+        wanted = [peer for peer in check if peer in members]
+        return node_status(shell, await self._daemon.doorbell.answering(wanted, shell.metadata()))
 
     async def chain_info(self, metadata: Metadata) -> ChainInfo:
         """What clients verify with."""
+        self._count("ChainInfo")
         return self._daemon.meant(metadata).group().chain_info()
 
     async def public_rand(self, metadata: Metadata, round_: Round) -> Beacon:
         """A stored beacon, the latest for round 0."""
+        self._count("PublicRand")
         shell = self._daemon.meant(metadata)
         shell.group()
         beacon = shell.store.get(round_) if round_ else shell.head
@@ -63,6 +84,7 @@ class PeerFace:
 
     async def sync(self, metadata: Metadata, request: SyncRequest, sender: str) -> AsyncIterator[Sequence[Beacon]]:
         """Stored beacons from a round on, then every new one."""
+        self._count("SyncChain")
         shell = self._daemon.meant(metadata)
         last = shell.head
         if last is None or request.from_round > last.round:
@@ -75,25 +97,42 @@ class PeerFace:
         self, metadata: Metadata, round_: Round, sender: str
     ) -> AsyncIterator[Sequence[Beacon]]:
         """As `sync`; round 0 means only new ones."""
+        self._count("PublicRandStream")
         shell = self._daemon.meant(metadata)
         shell.group()
         async for batch in follow(shell, round_):
             yield batch
 
+    def _count(self, method: str) -> None:
+        self._daemon.metrics.called(method)
+
 
 async def follow(shell: BeaconShell, first: Round) -> AsyncIterator[Sequence[Beacon]]:
     """Stored beacons from `first` on (none for 0), then each new one, without a gap between the two.
 
-    The subscription is opened before the store is read, so a beacon stored meanwhile is in one of them or in both.
+    A subscription is opened before the store is read, so a beacon stored meanwhile is in one of them or in both. A
+    reader that falls so far behind that its subscription is dropped goes back to the store; one that takes nothing at
+    all is the server's to end. Raises FeedClosed when the beacon is stopped.
     """
-    with shell.feed.subscribe() as new:
-        upcoming = first
-        while first and (batch := shell.store.range(upcoming, SYNC_BATCH)):
-            upcoming = Round(batch[-1].round + 1)
-            yield batch
-            await asyncio.sleep(0)  # a long history must not hold up the round that is being made
-        while True:
-            beacon = await new.next()
-            if beacon.round >= upcoming:
-                upcoming = Round(beacon.round + 1)
-                yield [beacon]
+    upcoming = first
+    while True:
+        with shell.feed.subscribe() as new:
+            try:
+                async for batch in _stored_then_new(shell, new, upcoming):
+                    upcoming = Round(batch[-1].round + 1)
+                    yield batch
+            except ReaderTooSlow:
+                continue
+
+
+async def _stored_then_new(shell: BeaconShell, new: Subscription, upcoming: Round) -> AsyncIterator[Sequence[Beacon]]:
+    while upcoming and (batch := shell.store.range(upcoming, SYNC_BATCH)):
+        upcoming = Round(batch[-1].round + 1)
+        yield batch
+        await asyncio.sleep(0)  # a long history must not hold up the round that is being made
+        shell.feed.check_open()
+    while True:
+        beacon = await new.next()
+        if beacon.round >= upcoming:
+            upcoming = Round(beacon.round + 1)
+            yield [beacon]

@@ -50,13 +50,27 @@ def words(fact: Fact) -> tuple[int, str, dict[str, object]]:
             return LEVELS.get(level, logging.INFO), text, dict(details)
 
 
+def printable(text: str) -> str:
+    """`text` with control and other unprintable characters escaped.
+
+    >>> printable("a\\nb")
+    'a\\\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class ConsoleFormatter(logging.Formatter):
-    """time, level, logger, message, fields as JSON; separated by tabs, as Go's console log is."""
+    """time, level, logger, message, fields as JSON; separated by tabs, as Go's console log is.
+
+    A record is one line: what peers say is in some of them, and must neither begin a line nor steer a terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-        parts = [at, record.levelname, record.name, record.getMessage()]
+        parts = [at, record.levelname, record.name, printable(record.getMessage())]
         fields = getattr(record, "fields", None)
         if fields:
             parts.append(json.dumps(fields, default=str))
@@ -71,11 +85,11 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         line: dict[str, object] = {
+            **(getattr(record, "fields", None) or {}),
             "level": record.levelname,
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "logger": record.name,
             "msg": record.getMessage(),
-            **(getattr(record, "fields", None) or {}),
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)

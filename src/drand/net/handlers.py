@@ -113,7 +113,7 @@ class CeremonyProgress:
     stage      waiting, proposed, dealing, responding, justifying, finished or failed
     joined     addresses that have joined, in the order they came
     received   bundles of the running phase that are in, of `wanted_bundles`
-    reason     why it failed; "" otherwise
+    reason     why it failed; while waiting, why the last group that was pushed was refused; "" otherwise
     """
 
     beacon_id: str

@@ -19,8 +19,9 @@ from aiohttp.web_request import BaseRequest
 from collective.clock import Clock
 from collective.errors import CollectiveError
 from drand.net.addresses import HostPort
-from drand.net.http_content import CONDITIONAL_HEADERS, Answer, Headers, Request, http_date
-from drand.net.http_routes import BACKEND_FAILED, NOT_YET, Hold, HttpRoutes
+from drand.net.http_chain import Hold
+from drand.net.http_content import CONDITIONAL_HEADERS, OTHER_HEADERS, Answer, Headers, Request, http_date
+from drand.net.http_routes import BACKEND_FAILED, HttpRoutes
 from drand.net.listening import cannot_listen
 from drand.net.tls import ServerTls
 
@@ -48,8 +49,11 @@ class HttpServer:
         *,
         max_held: int = DEFAULT_MAX_HELD,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        answered: Callable[[str, int], None] = lambda method, status: None,
     ) -> None:
+        """`answered` hears of every request's method and the status of its answer."""
         self.routes = routes
+        self._answered = answered
         self._clock = clock
         self._max_held = max_held
         self._max_connections = max_connections
@@ -61,8 +65,11 @@ class HttpServer:
         """How many requests wait for a round now."""
         return len(self._held)
 
-    async def start(self, address: HostPort, tls: ServerTls | None = None) -> HostPort:
-        """Listen; returns the address with the port really used. Raises PortTaken or CannotListen."""
+    async def start(self, address: HostPort, tls: ServerTls | None = None, *, shared: bool = False) -> HostPort:
+        """Listen; returns the address with the port really used. Raises PortTaken or CannotListen.
+
+        shared   other processes of ours listen on the same port; the kernel deals the connections out (SO_REUSEPORT)
+        """
         context = tls.ssl_context() if tls is not None else None
         server = _BoundedServer(
             self._handle,
@@ -77,7 +84,9 @@ class HttpServer:
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
-        site = web.TCPSite(runner, address.host or None, address.port, ssl_context=context, backlog=BACKLOG)
+        site = web.TCPSite(
+            runner, address.host or None, address.port, ssl_context=context, backlog=BACKLOG, reuse_port=shared
+        )
         try:
             await site.start()
         except OSError as error:
@@ -91,6 +100,7 @@ class HttpServer:
         """Stop accepting, send held requests away, let answers in progress finish, close."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
+            await self.events.close()
             for wait in self._held:
                 if not wait.expired():
                     wait.reschedule(asyncio.get_running_loop().time())
@@ -104,6 +114,7 @@ class HttpServer:
         except CollectiveError as error:
             log.warning("HTTP %s %s failed: %s", request.method, request.path[:200], error)
             answer = BACKEND_FAILED
+        self._answered(request.method, answer.status)
         return _Response(answer, self._clock.now())
 
     async def _hold(self, hold: Hold, request: Request) -> Answer:
@@ -115,7 +126,7 @@ class HttpServer:
             async with wait:
                 beacon = await hold.chain.backend.wait(hold.round)
         except TimeoutError:
-            return NOT_YET
+            return hold.expired
         finally:
             self._held.discard(wait)
         return hold.released(request, beacon, self._clock.now())
@@ -198,4 +209,7 @@ def _read(received: BaseRequest) -> Request:
     for name in CONDITIONAL_HEADERS:
         if name in sent:
             conditions = (*conditions, (name, sent[name]))
-    return Request(received.method, target.partition("?")[0], conditions)
+    path, _, query = target.partition("?")
+    if path == "/" or path.startswith("/v2/"):
+        conditions = (*conditions, *((name, sent[name]) for name in OTHER_HEADERS if name in sent))
+    return Request(received.method, path, conditions, query)

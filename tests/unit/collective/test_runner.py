@@ -92,6 +92,23 @@ def test_an_effect_that_fails_holds_back_what_follows_it():
     assert done == ["other"]
 
 
+def test_an_effect_that_fails_after_a_posted_event_is_no_refusal():
+    refused: list[str] = []
+
+    def carry_out(effect: str) -> None:
+        raise OutOfTurn(f"{effect} cannot be carried out")
+
+    runner = Runner(
+        Script({"a": ["persist"]}),
+        perform=carry_out,
+        refused=lambda event, error: refused.append(event),
+        clock=VirtualClock(),
+    )
+    with pytest.raises(OutOfTurn, match="persist"):
+        runner.post("a")
+    assert refused == []
+
+
 def test_stepping_from_within_an_effect_is_a_programming_error():
     runner = Runner(
         Script({"a": ["again"]}), perform=lambda _: runner.step("a"), refused=lambda e, x: None, clock=VirtualClock()
