@@ -96,14 +96,14 @@ class Checks:
         known = self._beacons.get(beacon.round)
         if known == beacon:
             return
-        if known is not None:
-            raise self._world.violated(f"{node.name} stores another beacon of round {beacon.round} than others have")
         if self.group is None or self._verifier is None:
             raise self._world.violated(f"{node.name} stores a beacon before there is a group")
         if beacon.round == 0:
             self._genesis(node, beacon, self.group)
         else:
-            self._first_of_round(node, beacon, self._verifier)
+            self._signed_round(node, beacon, self._verifier)
+        if known is not None:
+            raise self._world.violated(f"{node.name} stores another beacon of round {beacon.round} than others have")
         self._beacons[beacon.round] = beacon
         self._world.note(f"round {beacon.round} is {beacon.signature.hex()}")
 
@@ -111,7 +111,7 @@ class Checks:
         if beacon.signature != group.genesis_seed:
             raise self._world.violated(f"{node.name} stores a genesis beacon that is not the group's seed")
 
-    def _first_of_round(self, node: "SimulatedNode", beacon: Beacon, verifier: ChainVerifier) -> None:
+    def _signed_round(self, node: "SimulatedNode", beacon: Beacon, verifier: ChainVerifier) -> None:
         try:
             verifier.check(beacon)
         except InvalidBeacon as error:

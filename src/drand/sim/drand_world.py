@@ -79,7 +79,8 @@ class DrandWorld:
         self._plan_faults(self.world.now, quiet_s)
         self.world.run(quiet_s)
         self._calm()
-        self.world.run(max(schedule.due_unix_s(rounds), self._caught_up_s(group)) + 0.8 * self.scenario.period_s)
+        last = max(rounds, schedule.current_round(self._caught_up_s(group)))
+        self.world.run(schedule.due_unix_s(last) + 0.8 * self.scenario.period_s)
         self._check_liveness(group)
         return Outcome(
             seed=self.world.seed,
@@ -207,10 +208,10 @@ class DrandWorld:
 
         The round in which a fault ended may be lost, and a node looks for what it lacks at its next tick: five periods.
         """
-        period_s, pause_s = self.scenario.period_s, self.scenario.catchup_period_s
-        last = max(node.disk.last_round for node in self.nodes)
-        behind = group.schedule.current_round(self.world.now) - last
-        return self.world.now + behind * max(pause_s, 0.5) / (1 - max(pause_s, 0.5) / period_s) + 5 * period_s
+        period_s = self.scenario.period_s
+        made_in_s = self.scenario.catchup_period_s + 0.2 + 3 * self.scenario.links.delay_mean_s  # one round
+        behind = group.schedule.current_round(self.world.now) - max(node.disk.last_round for node in self.nodes)
+        return self.world.now + behind * made_in_s / (1 - made_in_s / period_s) + 5 * period_s
 
     # ------------------------------------------------------------ what must have happened
 
