@@ -18,7 +18,7 @@ from drand.model.bundles import Bundle, DkgTerms, ResponseBundle
 from drand.model.chain import Index
 from drand.model.group import Peer
 from drand.model.packets import DkgPacket
-from drand.model.records import BundleKept, Phase, PhaseEntered, Record
+from drand.model.records import BundleKept, CeremonyStarted, Phase, PhaseEntered, Record
 from drand.model.vault_messages import (
     CombineShares,
     DealShares,
@@ -162,11 +162,16 @@ class KeyGeneration:
         """The process was restarted: come back to where the journal ends. Call on a new machine, in place of `start`.
 
         Our own bundles are sent again (the others know them by their hash), and what the vault may not have answered
-        is asked again.
+        is asked again. A participant that had heard no bundle yet starts its clock when it would have done so by
+        itself: one that is back after the phases of the others, and still finds their bundles on the way, must not
+        hold a key generation of its own with them.
         """
         self._recalled = True
+        waits_until: float | None = None
         for record in records:
             match record:
+                case CeremonyStarted(started_unix_s=accepted_unix_s):
+                    waits_until = accepted_unix_s + self._clock.phase_s
                 case BundleKept(bundle):
                     self._recall(bundle)
                 case PhaseEntered(Phase.DEALING, entered_unix_s):
@@ -179,7 +184,9 @@ class KeyGeneration:
                 case _:
                     pass  # the ceremony's own records
         if not self._clock.started:
-            return self.start(now)
+            if self.leader or waits_until is None:
+                return self.start(now)
+            return self._begin(waits_until) if waits_until <= now else [WakeAt(PHASE_ALARM, waits_until)]
         if self.ended:
             return []
         self._asked = None

@@ -8,7 +8,7 @@ from collective.errors import BadSetting, InvalidSignature
 from collective.machine import Persist, WakeAt
 from drand.model.chain import Index
 from drand.model.group import Peer
-from drand.model.records import BundleKept, CeremonyEnded, Phase, PhaseEntered
+from drand.model.records import BundleKept, CeremonyEnded, CeremonyStarted, Phase, PhaseEntered
 from drand.model.vault_messages import (
     CombineShares,
     DealShares,
@@ -23,6 +23,7 @@ from drand.model.vault_messages import (
 from drand.protocol.dkg import PHASE_ALARM, HandedOver, KeyGenerated, KeyGeneration, KeyGenerationFailed
 from drand.protocol.faults import WrongSession
 from drand.protocol.steps import AskVault, CulpritNamed, Ids, PhaseChanged, Report, Send
+from tests.support import stored
 from tests.support.dkg_world import World, fresh_terms, resharing_terms, vaults
 
 PEERS = tuple(Peer(f"node{place}:4000", tls=False) for place in (1, 2, 3))
@@ -430,6 +431,30 @@ def test_a_long_sleep_ends_in_failure_and_not_in_silence(bench):
         for request in asked(effects):
             effects = machine.on_vault_reply(bench.vaults[0].answer(request), START + 3600)
         effects = machine.on_due(PHASE_ALARM, START + 3600)
+    assert isinstance(machine.outcome, KeyGenerationFailed)
+
+
+def accepted_at_start():
+    """The journal of a participant that has heard nothing yet."""
+    return [CeremonyStarted(group=stored.group(), leader=False, dkg_timeout_s=10, started_unix_s=START)]
+
+
+def test_a_participant_that_comes_back_before_anybody_was_heard_waits_no_longer_than_it_would_have():
+    machine = Bench(leader=False).fresh("second")
+    assert machine.replay(accepted_at_start(), START + 4) == [WakeAt(PHASE_ALARM, START + 10)]
+
+
+def test_a_participant_that_comes_back_when_all_is_over_holds_no_key_generation_of_its_own():
+    bench = Bench(leader=False)
+    machine = bench.fresh("second")
+    effects = machine.replay(accepted_at_start(), START + 45)
+    assert effects[0] == Persist(PhaseEntered(Phase.DEALING, START + 10))
+    for _ in range(5):
+        for request in asked(effects):
+            effects = machine.on_vault_reply(bench.vaults[0].answer(request), START + 45)
+        effects = machine.on_due(PHASE_ALARM, START + 45)
+    for place in (1, 2, 3):  # what the others had sent long ago, and the network kept
+        assert machine.on_bundle(bench.vaults[place].deal(bench.terms), START + 46) == []
     assert isinstance(machine.outcome, KeyGenerationFailed)
 
 
