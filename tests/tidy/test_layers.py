@@ -22,6 +22,7 @@ LAYERS = {
     "drand.daemon": 5,
     "drand.client": 5,
     "drand.sim": 5,
+    "drand.timelock": 6,
     "drand.cli": 6,
 }
 
@@ -37,7 +38,7 @@ FORBIDDEN = {
 # imported module -> the only files (or folders) that may import it
 ONLY_FROM = {
     "time": ("collective/clock.py",),
-    "datetime": ("collective/clock.py", "drand/net/", "drand/cli/", "drand/daemon/"),
+    "datetime": ("collective/clock.py", "drand/net/", "drand/cli/", "drand/daemon/", "drand/client/"),
     "secrets": ("collective/entropy.py",),
     "random": ("collective/entropy.py", "collective/sim/", "drand/sim/"),
     "pyblst": ("collective/groups/bls12381_blst.py",),

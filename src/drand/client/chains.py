@@ -54,6 +54,17 @@ _CHAINS: dict[str, tuple[str, str, str, int, int, str, str]] = {
     ),
 }
 
+# Chains whose operators have stopped them for good.
+RETIRED_HASHES: frozenset[bytes] = frozenset({bytes.fromhex(_CHAINS["fastnet"][-1])})
+
+# Where the League serves its chains to everybody.
+PUBLIC_SOURCES: tuple[str, ...] = (
+    "https://api.drand.sh",
+    "https://api2.drand.sh",
+    "https://api3.drand.sh",
+    "https://drand.cloudflare.com",
+)
+
 PUBLIC_CHAINS: tuple[str, ...] = tuple(_CHAINS)
 
 

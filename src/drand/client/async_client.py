@@ -1,0 +1,303 @@
+"""The client itself, for asyncio. `drand.client.sync_client` is the same for everybody else."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from collective.clock import Clock, SystemClock
+from collective.errors import BadSetting
+from drand.client.beacon import Provenance, VerifiedBeacon
+from drand.client.bulk import Batch, Bulk
+from drand.client.chains import PUBLIC_SOURCES, public_chain
+from drand.client.errors import (
+    ClientClosed,
+    ForgedBeacon,
+    NoSourceAnswered,
+    RoundTooEarly,
+    SourceBehind,
+    SourceFault,
+)
+from drand.client.freshness import explain_stale, require_fresh
+from drand.client.judge import Judge
+from drand.client.memory import Memory
+from drand.client.observing import Observer
+from drand.client.pool import Health, Policy, Pool
+from drand.client.racing import Runner
+from drand.client.sources import Address, Source, open_sources
+from drand.client.times import round_at, time_of
+from drand.client.trusted_chain import named_chain, question_of_trust
+from drand.client.watching import Watch
+from drand.model.chain import MAX_ROUND, ChainInfo, Round
+from drand.store.archive import BeaconArchive
+
+DEFAULT_CHAIN = "quicknet"
+DEFAULT_TIMEOUT_S = 10.0  # one request to one source
+DEFAULT_DEADLINE_S = 25.0  # one question, all sources together
+DEFAULT_REMEMBERED = 1024  # rounds kept in memory, about half a kilobyte each
+
+
+class AsyncClient:
+    """Verified rounds of one chain, from one or several sources.
+
+    chain        a built-in name ("quicknet", "default", "evmnet", "fastnet"), a chain hash, or a ChainInfo
+    sources      addresses (see `drand.client.sources.open_source`) or Source objects, the preferred first; none: the
+                 League of Entropy's public servers, for its chains
+    archive      a file that keeps every round ever verified, and is asked before the sources
+    full_chain   in a chained scheme: give no round out whose whole chain back to the genesis was not followed; needs
+                 an archive. Without effect in unchained schemes, whose rounds stand alone
+    policy       racing, hedging, back-off
+    observer     hooks for metrics
+    raises       BadSetting for an unknown chain or source
+
+    Use it in one event loop, with `async with` or `close`. Nothing is connected before the first question. Everything
+    that methods raise descends from ClientError, but for BadSetting and StoreFailed (the archive's disk).
+    """
+
+    def __init__(
+        self,
+        chain: str | bytes | ChainInfo = DEFAULT_CHAIN,
+        sources: Sequence[Address] = (),
+        *,
+        archive: Path | str | None = None,
+        full_chain: bool = False,
+        policy: Policy | None = None,
+        observer: Observer | None = None,
+        remember: int = DEFAULT_REMEMBERED,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        deadline_s: float = DEFAULT_DEADLINE_S,
+        clock: Clock | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        if full_chain and archive is None:
+            raise BadSetting("following the whole chain needs an archive", hint="give archive=FILE")
+        self.chain_hash, info = named_chain(chain)
+        chosen = sources or (PUBLIC_SOURCES if public_chain(self.chain_hash.hex()) is not None else ())
+        opened = open_sources(chosen, timeout_s=timeout_s)
+        self.observer = observer or Observer()
+        self.clock = clock or SystemClock()
+        self.sleep = sleep
+        self.runner = Runner(opened, Pool(list(opened), policy), self.observer, deadline_s=deadline_s)
+        self._judge = None if info is None else Judge(info)
+        self._trusting = asyncio.Lock()
+        self._walking = asyncio.Lock()
+        self._memory = Memory(remember)
+        self._archive = None if archive is None else BeaconArchive(Path(archive))
+        self._full_chain = full_chain
+        self._closed = False
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give back connections and files; a second close does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.gather(*(source.close() for source in self.runner.sources.values()))
+        if self._archive is not None:
+            self._archive.close()
+
+    # ------------------------------------------------------------ questions
+
+    async def info(self) -> ChainInfo:
+        """The chain's information, whose recomputed hash is the chain hash asked for."""
+        return (await self._trusted()).info
+
+    async def get(self, round_: int) -> VerifiedBeacon:
+        """One round. Raises RoundTooEarly before its time, without asking anybody."""
+        judge = await self._trusted()
+        self._require_due(judge, round_)
+        found = self._memory.get(round_) or self._from_archive(judge, Round(round_))
+        if found is not None:
+            self.observer.hit(found)
+            return found
+        if self._full_chain and judge.info.scheme.chained:
+            found = await self._followed(judge, Round(round_))
+        else:
+            found = await self._asked(judge, Round(round_))
+        self._keep(found)
+        return found
+
+    async def latest(self) -> VerifiedBeacon:
+        """The latest round. An old one is not taken for it: see ChainStale, ClockSuspect.
+
+        raises  SourceBehind, ChainStale or ChainRetired when no source has a recent round; ClockSuspect when this
+                machine's clock is the reason
+        """
+        judge = await self._trusted()
+
+        async def ask(source: Source) -> VerifiedBeacon:
+            beacon = await source.beacon(judge.info, None)
+            verified = judge.one(source.name, beacon, self.clock.now())
+            require_fresh(judge.info, source.name, verified, self.clock.now())
+            return verified
+
+        try:
+            found = await self.runner.ask("the latest round", ask)
+        except SourceBehind as error:
+            raise self._stale(judge, {error.source: error}) or error from error
+        except NoSourceAnswered as error:
+            faults = {name: one for name, one in error.failures.items() if isinstance(one, SourceFault)}
+            raise self._stale(judge, faults) or error from error
+        if self._full_chain and judge.info.scheme.chained:
+            followed = await self.get(found.round)
+            if followed.signature != found.signature:
+                raise ForgedBeacon(found.provenance.source, f"two signatures of round {found.round}")
+            return followed
+        self._keep(found)
+        return found
+
+    async def at(self, when: datetime | float) -> VerifiedBeacon:
+        """The latest round that was due at `when` (an aware datetime, or unix seconds)."""
+        return await self.get(round_at(await self.info(), when))
+
+    async def rounds(self, first: int, last: int) -> AsyncGenerator[VerifiedBeacon, None]:
+        """All rounds from `first` to `last`, both included, verified in batches.
+
+        Close it (`contextlib.aclosing`) when you leave the loop early.
+        """
+        async with aclosing(self.batches(first, last)) as batches:
+            async for batch in batches:
+                for beacon in batch:
+                    yield beacon
+
+    async def batches(self, first: int, last: int) -> AsyncGenerator[Batch, None]:
+        """As `rounds`, in lists of at most a thousand."""
+        judge = await self._trusted()
+        self._require_due(judge, last)
+        if not 1 <= first <= last:
+            raise BadSetting(f"there are no rounds from {first} to {last}")
+        before = None
+        if self._full_chain and judge.info.scheme.chained:
+            await self._followed(judge, Round(last))
+            before = self._from_archive(judge, Round(first - 1)) if first > 1 else judge.genesis(self.clock.now())
+        bulk = Bulk(self.runner, judge, self.clock, self._archive)
+        async with aclosing(bulk.batches(Round(first), Round(last), before)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def watch(self, first: int | None = None) -> AsyncGenerator[VerifiedBeacon, None]:
+        """Every round from `first` on (None: the next one to come), as it appears, in order, none left out.
+
+        Goes on without end; while no source answers it waits, and tells the observer why. Close it
+        (`contextlib.aclosing`) when you leave the loop early.
+        """
+        judge = await self._trusted()
+        coming, _ = judge.info.schedule.next_round(self.clock.now())
+        if first is not None and first < 1:
+            raise BadSetting(f"rounds begin at 1, not {first}")
+        async with aclosing(Watch(self, coming if first is None else Round(first)).beacons()) as beacons:
+            async for beacon in beacons:
+                yield beacon
+
+    # ------------------------------------------------------------ time
+
+    async def round_at(self, when: datetime | float) -> Round:
+        """The latest round due at `when`; raises BeforeGenesis."""
+        return round_at(await self.info(), when)
+
+    async def time_of(self, round_: int) -> datetime:
+        """When a round is due, in UTC."""
+        return time_of(await self.info(), round_)
+
+    # ------------------------------------------------------------ state
+
+    @property
+    def judge(self) -> Judge:
+        """Who verifies; only after the chain is known (`await info()`)."""
+        if self._judge is None:
+            raise BadSetting("the chain's information was not fetched yet", hint="await client.info() first")
+        return self._judge
+
+    @property
+    def chain(self) -> ChainInfo:
+        """The chain's information; only after it is known (`await info()`)."""
+        return self.judge.info
+
+    def health(self) -> Mapping[str, Health]:
+        """What the client remembers about each source."""
+        return {name: replace(health) for name, health in self.runner.pool.health.items()}
+
+    # ------------------------------------------------------------ inside
+
+    async def _trusted(self) -> Judge:
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        if self._judge is None:
+            async with self._trusting:
+                if self._judge is None:
+                    ask = question_of_trust(self.chain_hash, self.clock.now)
+                    self._judge = await self.runner.ask("the chain's information", ask)
+        return self._judge
+
+    def _require_due(self, judge: Judge, round_: int) -> None:
+        if not 1 <= round_ <= MAX_ROUND:
+            raise BadSetting(f"rounds go from 1 to {MAX_ROUND}, {round_} is none")
+        due, now = judge.info.schedule.due_unix_s(round_), self.clock.now()
+        if due > now:
+            raise RoundTooEarly(round_, due, now)
+
+    async def _asked(self, judge: Judge, round_: Round) -> VerifiedBeacon:
+        async def ask(source: Source) -> VerifiedBeacon:
+            return judge.one(source.name, await source.beacon(judge.info, round_), self.clock.now())
+
+        return await self.runner.ask(f"round {round_}", ask)
+
+    def _from_archive(self, judge: Judge, round_: Round) -> VerifiedBeacon | None:
+        """An archived round, verified again: the file may have been changed."""
+        if self._archive is None or (self._must_follow(judge) and round_ > self._archive.walked(judge.chain_hash)):
+            return None
+        beacon = self._archive.get(judge.chain_hash, round_)
+        if beacon is None:
+            return None
+        try:
+            return judge.one("archive", beacon, self.clock.now())
+        except ForgedBeacon as error:
+            self.observer.failed("archive", error, 0.0)  # fetched anew, which mends the row
+            return None
+
+    def _must_follow(self, judge: Judge) -> bool:
+        return self._full_chain and judge.info.scheme.chained
+
+    async def _followed(self, judge: Judge, round_: Round) -> VerifiedBeacon:
+        """`round_`, after every link from the genesis to it was followed and archived."""
+        assert self._archive is not None
+        async with self._walking:
+            walked = self._archive.walked(judge.chain_hash)
+            before = judge.genesis(self.clock.now()) if walked == 0 else self._from_archive(judge, walked)
+            if before is None or (round_ <= walked and self._from_archive(judge, round_) is None):
+                before = judge.genesis(self.clock.now())  # the archive was damaged: all over again
+            bulk = Bulk(self.runner, judge, self.clock, self._archive)
+            found = before
+            async with aclosing(bulk.batches(Round(before.round + 1), round_, before)) as batches:
+                async for batch in batches:
+                    self._archive.put(judge.chain_hash, [one.plain for one in batch])
+                    found = batch[-1]
+                    self._archive.set_walked(judge.chain_hash, max(found.round, walked))
+            return found if found.round == round_ else self._require_archived(judge, round_)
+
+    def _require_archived(self, judge: Judge, round_: Round) -> VerifiedBeacon:
+        found = self._from_archive(judge, round_)
+        if found is None:
+            raise ForgedBeacon("archive", f"round {round_} is missing or damaged", hint="remove the archive")
+        return found
+
+    def _keep(self, beacon: VerifiedBeacon) -> None:
+        self._memory.keep(replace(beacon, provenance=Provenance("memory", beacon.provenance.received_unix_s)))
+        if self._archive is not None and beacon.provenance.source != "archive":
+            self._archive.put(self.chain_hash, [beacon.plain])
+
+    def _stale(self, judge: Judge, failures: Mapping[str, SourceFault]) -> Exception | None:
+        told = (self.runner.sources[name].clock_ahead_s for name in failures)
+        return explain_stale(
+            judge.info, failures, [ahead_s for ahead_s in told if ahead_s is not None], self.clock.now()
+        )

@@ -1,0 +1,57 @@
+"""Is a latest round the latest? And if no source has it: is it the chain, the sources, or our own clock?"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from statistics import median
+
+from drand.client.beacon import VerifiedBeacon
+from drand.client.chains import RETIRED_HASHES
+from drand.client.errors import ChainRetired, ChainStale, ClientError, ClockSuspect, SourceBehind, SourceFault
+from drand.model.chain import ChainInfo
+
+TOLERATED_S = 10.0  # a clock this wrong, or an answer this late, is nobody's business
+
+
+def require_fresh(chain: ChainInfo, source: str, beacon: VerifiedBeacon, now: float) -> None:
+    """Raise SourceBehind for a latest round that is old, ClockSuspect for one that our clock says is still to come.
+
+    A verified beacon of a coming round proves that our clock is behind: the group signs no round before its time. One
+    round too few is tolerated, as is TOLERATED_S more: caches hold a latest round for up to a period.
+    """
+    if beacon.due_unix_s > now + TOLERATED_S:
+        behind_s = beacon.due_unix_s - now
+        raise ClockSuspect(
+            f"this machine's clock is at least {behind_s:.0f} s behind: {source} has round {beacon.round}, which the "
+            f"group signs no earlier than {datetime.fromtimestamp(beacon.due_unix_s, UTC).isoformat()}",
+            -behind_s,
+        )
+    outdated_at = beacon.due_unix_s + 2 * chain.period_s + TOLERATED_S
+    if now >= outdated_at:
+        due = chain.schedule.current_round(now)
+        age_s = now - beacon.due_unix_s
+        raise SourceBehind(source, f"its latest round is {beacon.round}, {age_s:.0f} s old; {due} is due", beacon)
+
+
+def explain_stale(
+    chain: ChainInfo, failures: Mapping[str, SourceFault], clocks_ahead_s: Iterable[float], now: float
+) -> ClientError | None:
+    """What to say when no source had a fresh latest round, but some had an old one; None when none had.
+
+    clocks_ahead_s  how far our clock is ahead of the clock of each source that tells the time
+    returns         ClockSuspect when by the sources' clocks the freshest is fresh; else ChainRetired or ChainStale
+    """
+    behind = [error for error in failures.values() if isinstance(error, SourceBehind)]
+    if not behind:
+        return None
+    freshest = max((error.beacon for error in behind), key=lambda beacon: beacon.round)
+    told = list(clocks_ahead_s)
+    ahead_s = median(told) if told else 0.0
+    if ahead_s > TOLERATED_S and now - ahead_s < freshest.due_unix_s + 2 * chain.period_s + TOLERATED_S:
+        return ClockSuspect(
+            f"this machine's clock is {ahead_s:.0f} s ahead of that of {', '.join(error.source for error in behind)}; "
+            f"by their clocks round {freshest.round} is the latest",
+            ahead_s,
+        )
+    if freshest.chain_hash in RETIRED_HASHES:
+        return ChainRetired("this chain was retired", failures, freshest)
+    return ChainStale("no source has a recent round", failures, freshest)

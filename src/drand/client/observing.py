@@ -1,0 +1,20 @@
+"""What a client tells whoever wants to count: hooks for metrics and logs. The client itself logs nothing."""
+
+from drand.client.beacon import VerifiedBeacon
+from drand.client.errors import SourceFault
+
+
+class Observer:
+    """Called from the client's event loop; override what you need. A hook must be quick, and must not raise."""
+
+    def asked(self, source: str) -> None:
+        """A question was put to a source."""
+
+    def answered(self, source: str, took_s: float) -> None:
+        """A source gave an answer that verified."""
+
+    def failed(self, source: str, error: SourceFault, took_s: float) -> None:
+        """A source failed; `SourceLied` among the errors says that it is not honest."""
+
+    def hit(self, beacon: VerifiedBeacon) -> None:
+        """A beacon came from memory or from the archive; nobody was asked."""

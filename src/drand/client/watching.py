@@ -1,0 +1,112 @@
+"""Each round as it appears: pushed by a source that can, else fetched when the clock says so."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from collective.clock import monotonic_s
+from collective.errors import InvalidSignature
+from drand.client.beacon import VerifiedBeacon
+from drand.client.errors import NoSourceAnswered, RoundTooEarly, SourceFault
+from drand.model.chain import Beacon, Round
+
+if TYPE_CHECKING:
+    from drand.client.async_client import AsyncClient
+
+FIRST_PAUSE_S = 0.25  # between two attempts for a round that is due; doubles up to the period
+
+
+class Watch:
+    """One `watch()` of a client: every round from `coming` on, in order, none left out, none twice."""
+
+    def __init__(self, client: "AsyncClient", coming: Round) -> None:
+        self._client = client
+        self._coming = coming
+        self._mute: set[str] = set()  # sources that cannot push
+
+    async def beacons(self) -> AsyncGenerator[VerifiedBeacon, None]:
+        """Without end; sources that fail are named to the observer, and asked again later."""
+        while True:
+            async with aclosing(self._missed(self._due())) as missed:
+                async for beacon in missed:
+                    yield beacon
+            async with aclosing(self._pushed()) as pushed:
+                async for seen in pushed:
+                    async with aclosing(self._missed(Round(seen.round - 1))) as missed:
+                        async for beacon in missed:
+                            yield beacon
+                    if seen.round == self._coming:
+                        self._coming = Round(seen.round + 1)
+                        yield seen
+            yield await self._by_clock()
+
+    def _due(self) -> Round:
+        chain, now = self._client.chain, self._client.clock.now()
+        return Round(0) if now < chain.genesis_unix_s else chain.schedule.current_round(now)
+
+    async def _missed(self, last: Round) -> AsyncGenerator[VerifiedBeacon, None]:
+        """The rounds before the next one that are there already, but for the newest, which may not be out yet."""
+        if last - self._coming < 1:
+            return
+        async with aclosing(self._client.rounds(self._coming, last - 1)) as found:
+            async for beacon in found:
+                self._coming = Round(beacon.round + 1)
+                yield beacon
+        yield await self._by_clock()
+
+    async def _by_clock(self) -> VerifiedBeacon:
+        """The coming round: waited for until it is due, then asked for until a source has it."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                beacon = await self._client.get(self._coming)
+            except RoundTooEarly as early:
+                await self._client.sleep(max(early.due_unix_s - self._client.clock.now(), 0.0))
+            except (SourceFault, NoSourceAnswered):
+                # The observer has heard of it. A watch goes on: sources come back.
+                await self._client.sleep(pause_s)
+                pause_s = min(2 * pause_s, max(float(self._client.chain.period_s), FIRST_PAUSE_S))
+            else:
+                self._coming = Round(self._coming + 1)
+                return beacon
+
+    async def _pushed(self) -> AsyncGenerator[VerifiedBeacon, None]:
+        """What the best source that pushes gives, verified, until it ends, fails or falls behind."""
+        client, runner = self._client, self._client.runner
+        for name in runner.pool.order(monotonic_s()):
+            if name in self._mute or runner.pool.health[name].resting(monotonic_s()):
+                continue
+            events = runner.sources[name].events(client.chain)
+            seen = 0
+            if events is not None:
+                since_s = monotonic_s()
+                try:
+                    async with aclosing(self._in_time(events)) as incoming:
+                        async for beacon in incoming:
+                            seen += 1
+                            yield client.judge.one(name, beacon, client.clock.now())
+                except SourceFault as error:
+                    runner.note_failure(error, monotonic_s() - since_s)
+                    if isinstance(error, InvalidSignature):
+                        self._mute.add(name)
+                    return
+            if seen == 0:
+                self._mute.add(name)
+            else:
+                return
+
+    async def _in_time(self, events: AsyncGenerator[Beacon, None]) -> AsyncGenerator[Beacon, None]:
+        """`events`, ended when the coming round is a period late: another source may have it."""
+        client = self._client
+        try:
+            while True:
+                late_at = client.chain.schedule.due_unix_s(self._coming) + client.chain.period_s
+                try:
+                    async with asyncio.timeout(max(late_at - client.clock.now(), 1.0)):
+                        beacon = await anext(events)
+                except (TimeoutError, StopAsyncIteration):
+                    return
+                yield beacon
+        finally:
+            await events.aclose()
