@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from collective.errors import CollectiveError
+from drand.daemon.feed import BeaconFeed, Subscription
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Identity, Peer
 from drand.model.packets import OUR_VERSION, Message, Metadata, SyncRequest
 from drand.model.schemes import Scheme, scheme_named
 from drand.model.status import ChainStatus, DkgState, NodeStatus, ReshareState
+from drand.net.http_chain import Contributions
 
 GENESIS = 1_795_164_285
 PERIOD = 30
@@ -65,6 +67,8 @@ class MemoryChain:
     failure: CollectiveError | None = None
     waiting: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    known_signers: Contributions | None = None
+    feed: BeaconFeed = field(default_factory=BeaconFeed)
 
     def info(self) -> ChainInfo:
         return self.chain
@@ -79,10 +83,20 @@ class MemoryChain:
             raise self.failure
         return beacon(round_) if round_ <= self.last_round else None
 
+    def range(self, first: Round, limit: int) -> list[Beacon]:
+        return [beacon(round_) for round_ in range(first, min(first + limit, self.last_round + 1))]
+
+    def contributions(self) -> Contributions | None:
+        return self.known_signers
+
+    def subscribe(self) -> Subscription:
+        return self.feed.subscribe()
+
     async def append(self) -> None:
         async with self.changed:
             self.last_round += 1
             self.changed.notify_all()
+        self.feed.publish(beacon(self.last_round))
 
     async def wait(self, round_: Round) -> Beacon:
         async with self.changed:

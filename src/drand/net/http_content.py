@@ -16,11 +16,12 @@ _ONE_RANGE = re.compile(r"^bytes=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*$", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the routes look at. `headers` has lower-case names, only those of CONDITIONAL_HEADERS."""
+    """What the routes look at. Names of `headers` are lower-case: CONDITIONAL_HEADERS; outside v1 OTHER_HEADERS too."""
 
     method: str
     path: str  # as sent, without the query
     headers: Headers = ()
+    query: str = ""  # as sent, without the question mark; the v1 routes ignore it
 
     @property
     def reads(self) -> bool:
@@ -33,6 +34,7 @@ class Request:
 
 
 CONDITIONAL_HEADERS = ("if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range")
+OTHER_HEADERS = ("accept", "last-event-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +70,33 @@ def parse_http_date(text: str | None) -> int | None:
         return None
 
 
-def serve_content(request: Request, found: Answer, modified_unix_s: int) -> Answer:
+def serve_content(request: Request, found: Answer, modified_unix_s: int, etag: str = "") -> Answer:
     """`found` (a 200), or what a condition or a range of the request makes of it: 206, 304, 412, 416.
 
+    etag   the strong entity tag of the body with its quotes; "" (v1): there is none, and only "*" matches
     Several ranges at once are answered with the whole body, as RFC 9110 allows.
     """
     whole = replace(found, headers=(*found.headers, ("Accept-Ranges", "bytes"), _last_modified(modified_unix_s)))
+    if etag:
+        whole = replace(whole, headers=(*whole.headers, ("ETag", etag)))
     if not request.headers or not request.reads:
         return whole
-    if _precondition_failed(request, modified_unix_s):
+    if _precondition_failed(request, modified_unix_s, etag):
         return Answer(412, _without_type(whole.headers))
-    if _unchanged(request, modified_unix_s):
+    if _unchanged(request, modified_unix_s, etag):
         return Answer(304, tuple(pair for pair in _without_type(whole.headers) if pair[0] != "Accept-Ranges"))
     wanted = request.header("range")
-    if wanted is None or not _range_applies(request, modified_unix_s):
+    if wanted is None or not _range_applies(request, modified_unix_s, etag):
         return whole
     return _ranged(whole, wanted)
+
+
+def names_tag(condition: str, etag: str, *, weakly: bool) -> bool:
+    """Whether an If-Match or If-None-Match list is "*" or names `etag`; `weakly`: W/"x" counts as "x"."""
+    if condition.strip() == "*":
+        return True
+    named = (one.strip() for one in condition.split(","))
+    return bool(etag) and etag in ((one.removeprefix("W/") for one in named) if weakly else named)
 
 
 def _last_modified(unix_s: int) -> tuple[str, str]:
@@ -94,25 +107,27 @@ def _without_type(headers: Headers) -> Headers:
     return tuple(pair for pair in headers if pair[0] != "Content-Type")
 
 
-def _precondition_failed(request: Request, modified_unix_s: int) -> bool:
+def _precondition_failed(request: Request, modified_unix_s: int, etag: str) -> bool:
     match = request.header("if-match")
-    if match is not None:  # we have no entity tags: only "*" matches
-        return match.strip() != "*"
+    if match is not None:
+        return not names_tag(match, etag, weakly=False)
     unmodified = parse_http_date(request.header("if-unmodified-since"))
     return unmodified is not None and modified_unix_s > unmodified
 
 
-def _unchanged(request: Request, modified_unix_s: int) -> bool:
+def _unchanged(request: Request, modified_unix_s: int, etag: str) -> bool:
     none_match = request.header("if-none-match")
     if none_match is not None:
-        return none_match.strip() == "*"
+        return names_tag(none_match, etag, weakly=True)
     since = parse_http_date(request.header("if-modified-since"))
     return since is not None and modified_unix_s <= since
 
 
-def _range_applies(request: Request, modified_unix_s: int) -> bool:
+def _range_applies(request: Request, modified_unix_s: int, etag: str) -> bool:
     condition = request.header("if-range")
-    return condition is None or parse_http_date(condition) == modified_unix_s
+    if condition is None or (etag and condition.strip() == etag):
+        return True
+    return parse_http_date(condition) == modified_unix_s
 
 
 def _ranged(whole: Answer, wanted: str) -> Answer:

@@ -6,96 +6,42 @@ Source: drand v1.5.11, http/server.go; what is mended here: `max-age=` instead o
 """
 
 import re
-from dataclasses import dataclass, field
 from math import ceil
 from typing import Protocol
 
 from collective.errors import CollectiveError
-from drand.model.chain import MAX_ROUND, Beacon, ChainInfo, Round, Schedule
-from drand.model.packets import OUR_VERSION
+from drand.model.chain import MAX_ROUND, Beacon, Round, canonical_beacon_id
+from drand.net.http_chain import (
+    IMMUTABLE,
+    JSON_HEADERS,
+    NOT_YET,
+    RENDERED_ROUNDS,
+    SERVER,
+    WEEK_S,
+    ChainBackend,
+    Events,
+    Hold,
+    ServedChain,
+    served,
+)
 from drand.net.http_content import PLAIN_TEXT, Answer, Headers, Request, http_date, serve_content
-from drand.wire.http_json import beacon_json, chain_info_json, chains_json, health_json
+from drand.net.http_page import page
+from drand.net.http_v2 import V2Routes
+from drand.wire.http_json import chains_json, health_json
 
-WEEK_S = 7 * 24 * 3600
 LONGEST_GO_DURATION_S = 9_223_372_036  # int64 nanoseconds: the most that v1.5.11 can say in max-age
-RENDERED_ROUNDS = 4096  # bodies kept ready per chain, about 0.6 kB each
 
-SERVER = f"drand/{OUR_VERSION} (pydrand)"
 _ORIGIN: Headers = (("Server", SERVER), ("Access-Control-Allow-Origin", "*"))
-_COMMON: Headers = (("Server", SERVER), ("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
-_IMMUTABLE = ("Cache-Control", f"public, max-age={WEEK_S}, immutable")
-_NOT_YET = ("Cache-Control", "must-revalidate, no-cache, max-age=0")
+_COMMON = JSON_HEADERS
+_IMMUTABLE = IMMUTABLE
 _DECIMAL = re.compile(r"[0-9]+", re.ASCII)
 _HEX_BYTES = frozenset(b"0123456789abcdefABCDEF")
 
 NOT_FOUND = Answer(404, (("Server", SERVER), *PLAIN_TEXT), b"404 page not found\n")
 BAD_ROUND = Answer(400, _COMMON)
 BACKEND_FAILED = Answer(500, _COMMON)
-NOT_YET = Answer(404, (*_COMMON, _NOT_YET))
 
-
-class ChainBackend(Protocol):
-    """One chain as the HTTP API sees it. `last` and `get` answer at once, from memory or an embedded store."""
-
-    def info(self) -> ChainInfo:
-        """What clients verify with. Never changes while the chain is registered."""
-        ...
-
-    def last(self) -> Beacon | None:
-        """The beacon of the highest stored round (round 0 counts); None when nothing is stored."""
-        ...
-
-    def get(self, round_: Round) -> Beacon | None:
-        """One stored beacon; None when it is not stored."""
-        ...
-
-    async def wait(self, round_: Round) -> Beacon:
-        """The beacon of `round_` as soon as it is stored, at once if it is already; cancelled when nobody waits on."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class ServedChain:
-    """A registered chain, with its schedule and the bodies that were rendered lately."""
-
-    backend: ChainBackend
-    hash_hex: str
-    schedule: Schedule
-    info_body: bytes
-    rendered: dict[int, bytes] = field(default_factory=dict)
-
-    def body(self, beacon: Beacon) -> bytes:
-        """The JSON of a beacon; the cache is bounded by RENDERED_ROUNDS, oldest entry out first."""
-        body = self.rendered.get(beacon.round)
-        if body is None:
-            body = beacon_json(beacon)
-            self._keep(beacon.round, body)
-        return body
-
-    def stored_body(self, round_: Round) -> bytes | None:
-        """The JSON of a stored round, None when it is not stored."""
-        body = self.rendered.get(round_)
-        if body is None and (beacon := self.backend.get(round_)) is not None:
-            body = self.body(beacon)
-        return body
-
-    def _keep(self, round_: int, body: bytes) -> None:
-        if len(self.rendered) >= RENDERED_ROUNDS:
-            del self.rendered[next(iter(self.rendered))]
-        self.rendered[round_] = body
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Answer later: when `round` is stored, `released`; when `until_unix_s` passes without it, NOT_YET."""
-
-    chain: ServedChain
-    round: Round
-    until_unix_s: float
-
-    def released(self, request: Request, beacon: Beacon, now: float) -> Answer:
-        """The answer to the held request once its beacon is there."""
-        return _found(self.chain, request, self.round, self.chain.body(beacon), now)
+__all__ = ["BACKEND_FAILED", "NOT_YET", "RENDERED_ROUNDS", "ChainBackend", "Hold", "HttpRoutes"]
 
 
 class _Refused(Exception):
@@ -111,25 +57,40 @@ class HttpRoutes:
 
     def __init__(self) -> None:
         self._chains: dict[str, ServedChain] = {}
+        self._named: dict[str, ServedChain] = {}  # by canonical beacon id
         self._default: ServedChain | None = None
+        self._v2 = V2Routes(self._chains, self._named)
+
+    @property
+    def chains(self) -> tuple[ServedChain, ...]:
+        """What is served."""
+        return tuple(self._chains.values())
 
     def register(self, backend: ChainBackend, *, default: bool = False) -> None:
         """Serve a chain under its hash, and without a hash when it is the default one. Replaces an earlier one."""
-        info = backend.info()
-        chain = ServedChain(backend, info.hash().hex(), info.schedule, chain_info_json(info))
+        chain = served(backend)
         self._chains[chain.hash_hex] = chain
+        self._named[canonical_beacon_id(chain.info.beacon_id)] = chain
         if default:
             self._default = chain
 
     def remove(self, chain_hash: bytes) -> None:
         """Stop serving a chain; nothing happens when it is not served."""
         gone = self._chains.pop(chain_hash.hex(), None)
-        if gone is not None and gone is self._default:
+        if gone is None:
+            return
+        for name in [name for name, chain in self._named.items() if chain is gone]:
+            del self._named[name]
+        if gone is self._default:
             self._default = None
 
-    def answer(self, request: Request, now: float) -> Answer | Hold:
-        """The answer at unix time `now`, or the round that the request waits for. Never raises for a bad request."""
+    def answer(self, request: Request, now: float) -> Answer | Hold | Events:
+        """The answer at unix time `now`, or what the request waits for. Never raises for a bad request."""
         match request.path.split("/")[1:]:
+            case ["v2", *rest]:
+                return self._v2.answer(rest, request, now)
+            case [""] | ["page", "page.css" | "page.js" | "sha256.js" | "icon.svg"]:
+                return page(request) or NOT_FOUND
             case ["public", "latest"]:
                 return self._on_chain(None, request, now, _latest)
             case ["public", round_] if round_:
@@ -216,13 +177,17 @@ def _round(chain: ServedChain, round_: Round, request: Request, now: float) -> A
         return Answer(404, (*_COMMON, ("Cache-Control", f"public, must-revalidate, max-age={wait_s}")))
     last = chain.backend.last()
     if last is not None and round_ == last.round + 1:
-        return Hold(chain, round_, max(due, now) + period_s)
+        return Hold(chain, round_, max(due, now) + period_s, _released)
     return NOT_YET
 
 
 def _found(chain: ServedChain, request: Request, round_: Round, body: bytes, now: float) -> Answer:
     found = Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body)
     return serve_content(request, found, chain.schedule.due_unix_s(round_))
+
+
+def _released(chain: ServedChain, request: Request, beacon: Beacon, now: float) -> Answer:
+    return _found(chain, request, beacon.round, chain.body(beacon), now)
 
 
 def _latest(chain: ServedChain, _request: Request, now: float) -> Answer:

@@ -19,9 +19,11 @@ from aiohttp.web_request import BaseRequest
 from collective.clock import Clock
 from collective.errors import CollectiveError
 from drand.net.addresses import HostPort
-from drand.net.http_chain import Hold
+from drand.net.http_chain import Events, Hold
 from drand.net.http_content import CONDITIONAL_HEADERS, OTHER_HEADERS, Answer, Headers, Request, http_date
+from drand.net.http_events import DEFAULT_MAX_READERS, EventHub
 from drand.net.http_routes import BACKEND_FAILED, HttpRoutes
+from drand.net.http_watch import Watch
 from drand.net.listening import cannot_listen
 from drand.net.tls import ServerTls
 
@@ -49,10 +51,14 @@ class HttpServer:
         *,
         max_held: int = DEFAULT_MAX_HELD,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        max_readers: int = DEFAULT_MAX_READERS,
         answered: Callable[[str, int], None] = lambda method, status: None,
+        watch: Watch | None = None,
     ) -> None:
-        """`answered` hears of every request's method and the status of its answer."""
+        """`answered` hears of every request's method and the status of its answer; `watch` may refuse it first."""
         self.routes = routes
+        self.events = EventHub(max_readers)
+        self._watch = watch
         self._answered = answered
         self._clock = clock
         self._max_held = max_held
@@ -107,19 +113,42 @@ class HttpServer:
             await runner.cleanup()
 
     async def _handle(self, received: BaseRequest) -> web.StreamResponse:
-        request = _read(received)
+        if self._watch is not None:
+            return await self._watched(self._watch, received)
+        outcome = await self._outcome(_read(received))
+        if isinstance(outcome, Events):
+            self._answered(received.method, 200)
+            return await self.events.serve(received, outcome)
+        self._answered(received.method, outcome.status)
+        return _Response(outcome, self._clock.now())
+
+    async def _watched(self, watch: Watch, received: BaseRequest) -> web.StreamResponse:
+        """The same for a relay: rates are limited, and what happens is counted and written down."""
+        began = self._clock.now()
+        watch.in_flight += 1
+        try:
+            outcome = watch.refusal(received, began) or await self._outcome(_read(received))
+            if isinstance(outcome, Events):
+                response = await self.events.serve(received, outcome)
+                watch.finished(received, 200, 0, began, self._clock.now())
+                return response
+        finally:
+            watch.in_flight -= 1
+        now = self._clock.now()
+        watch.finished(received, outcome.status, len(outcome.body), began, now)
+        return _Response(outcome, now)
+
+    async def _outcome(self, request: Request) -> Answer | Events:
         try:
             outcome = self.routes.answer(request, self._clock.now())
-            answer = await self._hold(outcome, request) if isinstance(outcome, Hold) else outcome
+            return await self._hold(outcome, request) if isinstance(outcome, Hold) else outcome
         except CollectiveError as error:
             log.warning("HTTP %s %s failed: %s", request.method, request.path[:200], error)
-            answer = BACKEND_FAILED
-        self._answered(request.method, answer.status)
-        return _Response(answer, self._clock.now())
+            return BACKEND_FAILED
 
     async def _hold(self, hold: Hold, request: Request) -> Answer:
         if len(self._held) >= self._max_held or self._runner is None:
-            return NOT_YET
+            return hold.expired
         wait = asyncio.timeout(hold.until_unix_s - self._clock.now())
         self._held.add(wait)
         try:

@@ -68,6 +68,7 @@ class Combined:
 
     beacon: Beacon | None
     culprits: tuple[int, ...] = ()
+    signers: tuple[int, ...] = ()  # whose partials the beacon was recovered from, ascending
 
 
 class Aggregation:
@@ -182,14 +183,14 @@ class Aggregation:
         signature = self._recover(usable)
         hashed = self._message(round_, head.signature)
         if self._bls.holds(hashed, self._polynomial.constant, signature):
-            return Combined(self._beacon(head, signature))
+            return Combined(self._beacon(head, signature), signers=self._chosen(usable))
         culprits = self._single_out(round_, usable)
         usable = self._usable(round_, head)
         if len(usable) < self._threshold:
             return Combined(None, culprits)
         signature = self._recover(usable)
         self._bls.verify_point(self._polynomial.constant, hashed, signature)
-        return Combined(self._beacon(head, signature), culprits)
+        return Combined(self._beacon(head, signature), culprits, self._chosen(usable))
 
     def _usable(self, round_: Round, head: Beacon) -> dict[int, _Held]:
         return {
@@ -198,10 +199,13 @@ class Aggregation:
             if not self._scheme.chained or held.packet.previous_signature == head.signature
         }
 
-    def _recover(self, usable: dict[int, _Held]) -> Point:
-        """From the threshold's worth of lowest index, verified ones first."""
+    def _chosen(self, usable: dict[int, _Held]) -> tuple[int, ...]:
+        """The threshold's worth of lowest index, verified ones first; ascending."""
         ranked = sorted(usable, key=lambda index: (not usable[index].verified, index))
-        chosen = {index: usable[index].point for index in ranked[: self._threshold]}
+        return tuple(sorted(ranked[: self._threshold]))
+
+    def _recover(self, usable: dict[int, _Held]) -> Point:
+        chosen = {index: usable[index].point for index in self._chosen(usable)}
         return recover(self._scheme.signature_group, chosen, self._threshold)
 
     def _single_out(self, round_: Round, usable: dict[int, _Held]) -> tuple[int, ...]:

@@ -272,7 +272,7 @@ class BeaconNode:
         while True:
             combined = self._aggregation.combine(self.head)
             if combined.beacon is not None:
-                effects += self._append(combined.beacon, now)
+                effects += self._append(combined.beacon, combined.signers, now)
             effects += [self._name(culprit) for culprit in combined.culprits]
             if combined.beacon is None:
                 break
@@ -288,12 +288,12 @@ class BeaconNode:
         text = "our own partial does not verify: the vault's share does not belong to this group"
         return Report(Noted("error", text))
 
-    def _append(self, beacon: Beacon, now: float) -> list[Effect]:
+    def _append(self, beacon: Beacon, signers: tuple[int, ...], now: float) -> list[Effect]:
         """A beacon that was aggregated here, so that its signature is verified."""
         self._chain.append(beacon)
         self._aggregation.forget(self.head)
         late_s = now - self._group.schedule.due_unix_s(beacon.round)
-        return [Persist(BeaconStored(beacon)), Publish(beacon), Report(RoundMade(beacon.round, late_s))]
+        return [Persist(BeaconStored(beacon)), Publish(beacon), Report(RoundMade(beacon.round, late_s, signers))]
 
     def _keep_pace(self, now: float) -> list[Effect]:
         """After a round was made: still behind? Then the next one, at the pace of catching up."""

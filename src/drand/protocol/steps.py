@@ -255,6 +255,7 @@ class RoundMade:
 
     round: Round
     late_s: float
+    signers: tuple[int, ...] = ()  # indices whose partials it was recovered from
 
 
 @dataclass(frozen=True, slots=True)

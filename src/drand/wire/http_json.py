@@ -59,6 +59,30 @@ def chain_info_json(info: ChainInfo) -> bytes:
     return go_object(fields).encode() + b"\n"
 
 
+def beacon_v2_json(beacon: Beacon) -> bytes:
+    """The body of /v2/.../rounds/{round}: as v1 without randomness, which is the SHA-256 of the signature."""
+    fields = {
+        "round": number_field(beacon.round),
+        "signature": hex_field(beacon.signature),
+        "previous_signature": hex_field(beacon.previous_signature),
+    }
+    return go_object(fields).encode()
+
+
+def chain_info_v2_json(info: ChainInfo) -> bytes:
+    """The body of /v2/.../info: the same facts as v1's under the names of v2, a newline at its end."""
+    fields = {
+        "public_key": hex_field(info.public_key),
+        "period": number_field(info.period_s),
+        "genesis_time": number_field(info.genesis_unix_s),
+        "genesis_seed": hex_field(info.genesis_seed),
+        "chain_hash": hex_field(info.hash()),
+        "scheme": go_string(info.scheme.name),
+        "beacon_id": go_string(info.beacon_id),
+    }
+    return go_object(fields).encode() + b"\n"
+
+
 def health_json(current: int, expected: int) -> bytes:
     """The body of /health: the last round seen (0 for none yet) and the one due. Zeros are written."""
     return f'{{"current":{current},"expected":{expected}}}'.encode()
@@ -67,6 +91,11 @@ def health_json(current: int, expected: int) -> bytes:
 def chains_json(chain_hashes: Iterable[bytes]) -> bytes:
     """The body of /chains."""
     return ("[" + ",".join(f'"{chain_hash.hex()}"' for chain_hash in chain_hashes) + "]").encode()
+
+
+def names_json(names: Iterable[str]) -> bytes:
+    """The body of /v2/beacons: an array of beacon ids."""
+    return ("[" + ",".join(go_string(name) for name in names) + "]").encode()
 
 
 # ---------------------------------------------------------------- read

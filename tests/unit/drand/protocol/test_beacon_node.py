@@ -54,7 +54,7 @@ def test_the_first_thing_on_disk_is_the_genesis_beacon_and_a_made_round_says_how
     for index in (1, 2):
         node.on_partial("", COMMITTEE.partial(index, 1), 1000.5)
     made = node.on_partial("", COMMITTEE.partial(3, 1), 1000.75)
-    assert made[-1] == Report(RoundMade(Round(1), 0.75))
+    assert made[-1] == Report(RoundMade(Round(1), 0.75, signers=(1, 2, 3)))
     assert node.head == COMMITTEE.beacon(1)
     assert node.group is COMMITTEE.group
     assert node.running

@@ -1,0 +1,160 @@
+"""What the HTTP routes of v1 and v2 share: chains as they see them, what they can answer with, common headers."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from drand.model.chain import Beacon, ChainInfo, Round, Schedule
+from drand.model.packets import OUR_VERSION
+from drand.model.verification import ChainVerifier
+from drand.net.http_content import Answer, Headers, Request
+from drand.wire.http_json import beacon_json, beacon_v2_json, chain_info_json
+
+WEEK_S = 7 * 24 * 3600
+RENDERED_ROUNDS = 4096  # bodies kept ready per chain and API, about 0.6 kB each
+RENDERED_PAGES = 8  # pages of rounds kept ready per chain, up to 0.5 MB each
+CHECKED_ROUNDS = 1024  # verdicts kept per chain, about 0.6 kB each
+
+SERVER = f"drand/{OUR_VERSION} (pydrand)"
+JSON_HEADERS: Headers = (("Server", SERVER), ("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
+IMMUTABLE = ("Cache-Control", f"public, max-age={WEEK_S}, immutable")
+NOT_YET = Answer(404, (*JSON_HEADERS, ("Cache-Control", "must-revalidate, no-cache, max-age=0")))
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class News(Protocol):
+    """New beacons, one by one, as they are stored."""
+
+    async def next(self) -> Beacon:
+        """The next one; raises ReaderTooSlow (a CollectiveError) when the reader lagged too far behind."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """Whose partial signatures made the last rounds, as far as this node saw.
+
+    members   index and address of each member of the group
+    rounds    round and the indices that signed it, oldest first; only rounds that this node aggregated itself
+    """
+
+    threshold: int
+    members: tuple[tuple[int, str], ...]
+    rounds: tuple[tuple[Round, tuple[int, ...]], ...]
+
+
+class ChainBackend(Protocol):
+    """One chain as the HTTP API sees it. All but `wait` answer at once, from memory or an embedded store."""
+
+    def info(self) -> ChainInfo:
+        """What clients verify with. Never changes while the chain is registered."""
+        ...
+
+    def last(self) -> Beacon | None:
+        """The beacon of the highest stored round (round 0 counts); None when nothing is stored."""
+        ...
+
+    def get(self, round_: Round) -> Beacon | None:
+        """One stored beacon; None when it is not stored."""
+        ...
+
+    def range(self, first: Round, limit: int) -> Sequence[Beacon]:
+        """At most `limit` stored beacons from round `first` on, ascending."""
+        ...
+
+    async def wait(self, round_: Round) -> Beacon:
+        """The beacon of `round_` as soon as it is stored, at once if it is already; cancelled when nobody waits on."""
+        ...
+
+    def subscribe(self) -> AbstractContextManager[News]:
+        """Every beacon stored from now on."""
+        ...
+
+    def contributions(self) -> Contributions | None:
+        """Who signed the last rounds; None where that is not known (a relay)."""
+        ...
+
+
+def remember(kept: dict[K, V], key: K, value: V, most: int) -> None:
+    """Put `value` into a bounded cache, oldest entry out first."""
+    if len(kept) >= most:
+        del kept[next(iter(kept))]
+    kept[key] = value
+
+
+@dataclass(slots=True, eq=False)
+class ServedChain:
+    """A registered chain, with its schedule and the bodies that were rendered lately. Every cache is bounded."""
+
+    backend: ChainBackend
+    info: ChainInfo
+    hash_hex: str
+    schedule: Schedule
+    info_body: bytes
+    verifier: ChainVerifier | None = None  # made when the first verification is asked for
+    rendered: dict[int, bytes] = field(default_factory=dict)
+    rendered_v2: dict[int, tuple[bytes, str]] = field(default_factory=dict)  # body and entity tag
+    pages: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    verdicts: dict[int, bytes] = field(default_factory=dict)
+
+    def body(self, beacon: Beacon) -> bytes:
+        """The v1 JSON of a beacon."""
+        body = self.rendered.get(beacon.round)
+        if body is None:
+            body = beacon_json(beacon)
+            remember(self.rendered, int(beacon.round), body, RENDERED_ROUNDS)
+        return body
+
+    def stored_body(self, round_: Round) -> bytes | None:
+        """The v1 JSON of a stored round, None when it is not stored."""
+        body = self.rendered.get(round_)
+        if body is None and (beacon := self.backend.get(round_)) is not None:
+            body = self.body(beacon)
+        return body
+
+    def body_v2(self, beacon: Beacon) -> tuple[bytes, str]:
+        """The v2 JSON of a beacon and its entity tag."""
+        found = self.rendered_v2.get(beacon.round)
+        if found is None:
+            found = beacon_v2_json(beacon), f'"{beacon.round}-{beacon.signature[:8].hex()}"'
+            remember(self.rendered_v2, int(beacon.round), found, RENDERED_ROUNDS)
+        return found
+
+    def stored_body_v2(self, round_: Round) -> tuple[bytes, str] | None:
+        """The v2 JSON of a stored round and its entity tag, None when it is not stored."""
+        found = self.rendered_v2.get(round_)
+        if found is None and (beacon := self.backend.get(round_)) is not None:
+            found = self.body_v2(beacon)
+        return found
+
+
+def served(backend: ChainBackend) -> ServedChain:
+    """A chain made ready to be served."""
+    info = backend.info()
+    return ServedChain(backend, info, info.hash().hex(), info.schedule, chain_info_json(info))
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Answer later: when `round` is stored, `released`; when `until_unix_s` passes without it, `expired`."""
+
+    chain: ServedChain
+    round: Round
+    until_unix_s: float
+    render: Callable[[ServedChain, Request, Beacon, float], Answer]
+    expired: Answer = NOT_YET
+
+    def released(self, request: Request, beacon: Beacon, now: float) -> Answer:
+        """The answer to the held request once its beacon is there."""
+        return self.render(self.chain, request, beacon, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Answer with a stream: the stored beacons from round `first` on (None: only new ones), then each new one."""
+
+    chain: ServedChain
+    first: Round | None

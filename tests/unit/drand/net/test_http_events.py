@@ -1,0 +1,173 @@
+"""Streams of rounds on real sockets: server-sent events and WebSocket, readers that come back, lag or are too many."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from drand.net import http_events
+from drand.net.addresses import HostPort
+from drand.net.http_events import MAX_BEHIND_BYTES, SEND_BUFFER_BYTES
+from drand.net.http_routes import HttpRoutes
+from drand.net.http_server import HttpServer
+from drand.wire.http_json import parse_beacon
+from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain, beacon, until
+
+EVENTS = "/v2/beacons/default/events"
+
+
+class Streamed:
+    """A server of one chain, and a client."""
+
+    def __init__(self, max_readers: int) -> None:
+        self.chain = MemoryChain()
+        routes = HttpRoutes()
+        routes.register(self.chain)
+        self.server = HttpServer(routes, FixedClock(GENESIS + 2 * PERIOD), max_readers=max_readers)
+        self.client = aiohttp.ClientSession()
+        self.url = ""
+        self.port = 0
+
+    async def start(self) -> None:
+        self.port = (await self.server.start(HostPort("127.0.0.1", 0))).port
+        self.url = f"http://127.0.0.1:{self.port}{EVENTS}"
+
+    async def readers(self, count: int) -> None:
+        await until(lambda: self.server.events.readers == count)
+
+
+@pytest.fixture
+async def streamed() -> AsyncIterator[Streamed]:
+    made = Streamed(max_readers=3)
+    await made.start()
+    yield made
+    await made.client.close()
+    await made.server.stop()
+
+
+async def event(answer: aiohttp.ClientResponse) -> tuple[int, bytes]:
+    """Id and data of the next event; comments and the retry line are passed over."""
+    fields: dict[bytes, bytes] = {}
+    while True:
+        line = (await answer.content.readline()).rstrip(b"\n")
+        if not line and b"data" in fields:
+            return int(fields[b"id"]), fields[b"data"]
+        name, _, value = line.partition(b": ")
+        fields[name] = value
+
+
+async def test_a_reader_is_told_of_each_new_round(streamed: Streamed):
+    async with streamed.client.get(streamed.url) as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        assert answer.headers["Cache-Control"] == "no-store"
+        await streamed.readers(1)
+        for round_ in (4, 5):
+            await streamed.chain.append()
+            number, data = await event(answer)
+            assert (number, parse_beacon(data)) == (round_, beacon(round_))
+
+
+async def test_a_reader_that_comes_back_gets_what_it_missed_and_then_what_is_new(streamed: Streamed):
+    async with streamed.client.get(streamed.url, headers={"Last-Event-ID": "1"}) as answer:
+        await streamed.readers(1)
+        await streamed.chain.append()
+        assert [(await event(answer))[0] for _ in range(3)] == [2, 3, 4]
+
+
+async def test_a_websocket_carries_the_same_rounds(streamed: Streamed):
+    async with streamed.client.ws_connect(streamed.url + "?from=3") as link:
+        await streamed.readers(1)
+        await link.send_str("a reader has nothing to say")
+        await streamed.chain.append()
+        assert [parse_beacon((await link.receive_str()).encode()) for _ in range(2)] == [beacon(3), beacon(4)]
+        await link.ping()
+        await link.close()
+    await streamed.readers(0)
+
+
+async def test_a_websocket_that_sends_too_much_is_closed(streamed: Streamed):
+    async with streamed.client.ws_connect(streamed.url) as link:
+        await streamed.readers(1)
+        await link.send_bytes(bytes(100_000))
+        assert (await link.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    await streamed.readers(0)
+
+
+async def test_one_reader_too_many_is_sent_away_and_a_place_becomes_free_again(streamed: Streamed):
+    opened = [await streamed.client.get(streamed.url) for _ in range(3)]
+    await streamed.readers(3)
+    async with streamed.client.get(streamed.url) as refused:
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    opened[0].close()
+    await streamed.readers(2)
+    async with streamed.client.get(streamed.url) as answer:
+        assert answer.status == 200
+    for answer in opened:
+        answer.close()
+
+
+async def test_a_reader_that_never_reads_is_dropped_and_the_others_are_told(streamed: Streamed):
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", streamed.port))
+    deaf.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    async with streamed.client.get(streamed.url) as answer:
+        await streamed.readers(2)
+        told = 0
+        most = 16 * (MAX_BEHIND_BYTES + 4 * SEND_BUFFER_BYTES) // len(http_events.sse_frame(*_served(streamed)))
+        while streamed.server.events.dropped == 0:
+            await streamed.chain.append()
+            told += 1
+            assert (await event(answer))[0] == 3 + told
+            assert told < most, "it was not dropped"
+        await streamed.readers(1)
+    deaf.close()
+
+
+def _served(streamed: Streamed):
+    return streamed.server.routes.chains[0], beacon(3)
+
+
+async def test_readers_are_given_a_sign_of_life(streamed: Streamed, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_events, "HEARTBEAT_S", 0.001)
+    async with streamed.client.get(streamed.url) as answer:
+        assert await answer.content.readline() == b"retry: 1000\n"
+        await answer.content.readline()
+        assert await answer.content.readline() == b": \n"
+
+
+async def test_readers_are_sent_away_when_the_server_stops_or_the_chain_ends(streamed: Streamed):
+    async with streamed.client.get(streamed.url) as answer:
+        await streamed.readers(1)
+        streamed.chain.feed.close()
+        await answer.content.read()
+    assert streamed.server.events.readers == 0
+
+
+async def test_an_unknown_chain_has_no_stream(streamed: Streamed):
+    async with streamed.client.get(streamed.url.replace("default", "other")) as answer:
+        assert answer.status == 404
+
+
+async def test_thousands_of_readers_are_all_told(streamed: Streamed):
+    """Two thousand, within the descriptors that a usual limit leaves."""
+    many = Streamed(max_readers=2000)
+    await many.start()
+    requests = f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    links = []
+    try:
+        for _ in range(2000):
+            reader, writer = await asyncio.open_connection("127.0.0.1", many.port)
+            writer.write(requests)
+            links.append((reader, writer))
+        await many.readers(2000)
+        await many.chain.append()
+        for reader, _ in links:
+            assert b"id: 4" in await reader.readuntil(b'"}\n\n')
+    finally:
+        for _, writer in links:
+            writer.close()
+        await many.client.close()
+        await many.server.stop()
