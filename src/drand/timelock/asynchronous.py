@@ -1,0 +1,71 @@
+"""The streams of `drand.timelock.streams` for an event loop.
+
+Pieces are read and written with `await`; the ciphers run in between, about a quarter of a millisecond a piece.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from collective.entropy import Entropy, SystemEntropy
+from drand.timelock.file import PIECE_BYTES, FileOpener, FileSealer
+from drand.timelock.header import Header
+from drand.timelock.recipients import AsyncIdentity, Identity, Recipient, unwrap_async
+
+
+class AsyncReader(Protocol):
+    """`asyncio.StreamReader`, or anything like it."""
+
+    async def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
+
+
+class AsyncWriter(Protocol):
+    """Anything that takes bytes and lets the caller wait until there is room for more."""
+
+    async def write(self, data: bytes, /) -> object:
+        """Take all of `data`."""
+        ...
+
+
+async def encrypt_stream_async(
+    reader: AsyncReader,
+    writer: AsyncWriter,
+    recipients: Sequence[Recipient],
+    *,
+    armor: bool = False,
+    entropy: Entropy | None = None,
+) -> None:
+    """As `encrypt_stream`."""
+    sealer = FileSealer(recipients, entropy or SystemEntropy(), armor=armor)
+    async for piece in _pieces(reader):
+        await writer.write(sealer.update(piece))
+    await writer.write(sealer.finish())
+
+
+async def decrypt_stream_async(
+    reader: AsyncReader, writer: AsyncWriter, identities: Sequence[Identity | AsyncIdentity]
+) -> None:
+    """As `decrypt_stream`; identities may be of both kinds."""
+    opener = FileOpener()
+    header = await _read_header(opener, reader)
+    opener.unlock(await unwrap_async(header.stanzas, identities))
+    for chunk in opener.update(b""):
+        await writer.write(chunk)
+    async for piece in _pieces(reader):
+        for chunk in opener.update(piece):
+            await writer.write(chunk)
+    await writer.write(opener.finish())
+
+
+async def _read_header(opener: FileOpener, reader: AsyncReader) -> Header:
+    async for piece in _pieces(reader):
+        header = opener.read_header(piece)
+        if header is not None:
+            return header
+    return opener.end_of_header()
+
+
+async def _pieces(reader: AsyncReader) -> AsyncIterator[bytes]:
+    while piece := await reader.read(PIECE_BYTES):
+        yield piece
