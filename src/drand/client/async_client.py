@@ -76,9 +76,9 @@ class AsyncClient:
             raise BadSetting("following the whole chain needs an archive", hint="give archive=FILE")
         self.chain_hash, info = named_chain(chain)
         chosen = sources or (PUBLIC_SOURCES if public_chain(self.chain_hash.hex()) is not None else ())
-        opened = open_sources(chosen, timeout_s=timeout_s)
         self.observer = observer or Observer()
         self.clock = clock or SystemClock()
+        opened = open_sources(chosen, timeout_s=timeout_s, clock=self.clock)
         self.sleep = sleep
         self.runner = Runner(opened, Pool(list(opened), policy), self.observer, deadline_s=deadline_s)
         self._judge = None if info is None else Judge(info)

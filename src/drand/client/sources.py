@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from collective.clock import Clock
 from collective.errors import BadSetting
 from drand.model.chain import Beacon, ChainInfo, Round
 
@@ -49,7 +50,7 @@ Address: TypeAlias = "str | Path | Source"
 _FORMS = "https://host, http://host, grpc://host:port, grpcs://host:port (TLS), or the path of a drand.sqlite"
 
 
-def open_source(address: Address, *, timeout_s: float) -> Source:
+def open_source(address: Address, *, timeout_s: float, clock: Clock | None = None) -> Source:
     """The source at an address; one that is a source already is returned. Raises BadSetting.
 
     Nothing is connected or opened before the first question.
@@ -61,7 +62,7 @@ def open_source(address: Address, *, timeout_s: float) -> Source:
     if separator and scheme in ("http", "https"):
         from drand.client.http_source import HttpSource
 
-        return HttpSource(text, timeout_s=timeout_s)
+        return HttpSource(text, timeout_s=timeout_s, clock=clock)
     if separator and scheme in ("grpc", "grpcs"):
         from drand.client.grpc_source import GrpcSource
 
@@ -73,9 +74,9 @@ def open_source(address: Address, *, timeout_s: float) -> Source:
     raise BadSetting(f"{text!r} is no source of beacons", hint=f"a source is written as {_FORMS}")
 
 
-def open_sources(addresses: Sequence[Address], *, timeout_s: float) -> dict[str, Source]:
+def open_sources(addresses: Sequence[Address], *, timeout_s: float, clock: Clock | None = None) -> dict[str, Source]:
     """All sources by name, in order; raises BadSetting for none at all or for one given twice."""
-    sources = [open_source(address, timeout_s=timeout_s) for address in addresses]
+    sources = [open_source(address, timeout_s=timeout_s, clock=clock) for address in addresses]
     if not sources:
         raise BadSetting("no source of beacons is given", hint=f"give one or more: {_FORMS}")
     named = {source.name: source for source in sources}
