@@ -53,7 +53,7 @@ class DrandWorld:
     def __init__(self, seed: int, scenario: Scenario, *, node_type: type[SimulatedNode] = SimulatedNode) -> None:
         self.scenario = scenario
         self.world = World(seed)
-        self.network = Network(self.world, scenario.links)
+        self.network = Network(self.world, scenario.ceremony_links)
         self.checks = Checks(self.world, scenario)
         self.around = Around(
             world=self.world,
@@ -72,15 +72,17 @@ class DrandWorld:
 
     def run(self) -> Outcome:
         """The ceremony, the rounds with faults, the quiet rounds at the end."""
+        scenario = self.scenario
         self._ceremony()
         group = self._agreed_group()
-        schedule, rounds = group.schedule, self.scenario.rounds
-        quiet_s = float(schedule.due_unix_s(self.scenario.quiet_round))
+        schedule, rounds = group.schedule, scenario.rounds
+        quiet_s = float(schedule.due_unix_s(scenario.quiet_round))
+        self.network.rules = scenario.links
         self._plan_faults(self.world.now, quiet_s)
         self.world.run(quiet_s)
         self._calm()
         last = max(rounds, schedule.current_round(self._caught_up_s(group)))
-        self.world.run(schedule.due_unix_s(last) + 0.8 * self.scenario.period_s)
+        self.world.run(schedule.due_unix_s(last) + 0.8 * scenario.period_s)
         self._check_liveness(group)
         return Outcome(
             seed=self.world.seed,

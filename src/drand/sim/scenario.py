@@ -1,7 +1,7 @@
 """What one simulated run is like: how many nodes, what goes wrong, and who lies. Everything follows from the seed."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from collective.sim.network import LinkRules
@@ -9,6 +9,7 @@ from drand.model.group import minimum_threshold
 from drand.model.schemes import Scheme
 from drand.sim.toy_schemes import toy_scheme
 
+MOST_CEREMONY_LOSS = 0.05
 FLAWLESS = LinkRules()  # nothing is lost, doubled or held back
 
 
@@ -71,6 +72,11 @@ class Scenario:
         return self.clock_offset_s + longest_s * self.clock_drift_ppm / 1e6 + self.clock_steps * self.clock_step_s
 
     @property
+    def ceremony_links(self) -> LinkRules:
+        """The links until the rounds begin: nobody acknowledges a bundle, and a handful of copies can all get lost."""
+        return replace(self.links, loss=min(self.links.loss, MOST_CEREMONY_LOSS))
+
+    @property
     def quiet_round(self) -> int:
         """Faults stop when this round falls due."""
         return self.rounds - self.calm_rounds
@@ -93,7 +99,7 @@ def scenario_of(seed: int, *, scheme: Scheme | None = None) -> Scenario:
     calm = chance.random() < 0.1  # every tenth run is free of faults: what a liar alone can do
     lossy = LinkRules(
         delay_mean_s=chance.choice((0.01, 0.05, 0.2)),
-        loss=chance.choice((0.0, 0.02, 0.05, 0.1)),
+        loss=chance.choice((0.0, 0.02, 0.05, 0.2)),
         duplication=chance.choice((0.0, 0.05, 0.2)),
         reordering=chance.choice((0.0, 0.1)),
     )
