@@ -76,7 +76,7 @@ def make_keys(node: LocalNode) -> None:
 
 
 def wait_answering(node: LocalNode, *, peers: bool = True) -> None:
-    """Until the daemon answers a ping (and listens for peers); raises RuntimeError with its last words if it never does."""
+    """Until the daemon answers a ping (and listens for peers); raises RuntimeError with its last words if it does not."""
     deadline = time.monotonic() + PATIENCE_S
     for address in (f"127.0.0.1:{node.control}", *([node.private] if peers else [])):
         while not _listens(address):
@@ -122,8 +122,10 @@ def hold(made: LocalNetwork, *, period_s: int, genesis_in_s: int = 0, phase_s: i
             started = time.monotonic()
             first = pool.submit(clients[0].init_dkg, METADATA, order(leader))
             time.sleep(HEAD_START_S)
-            rest = [pool.submit(client.init_dkg, METADATA, order(node))
-                    for client, node in zip(clients[1:], others, strict=True)]
+            rest = [
+                pool.submit(client.init_dkg, METADATA, order(node))
+                for client, node in zip(clients[1:], others, strict=True)
+            ]
             groups = [answer.result() for answer in (first, *rest)]
             took_s = time.monotonic() - started
     finally:

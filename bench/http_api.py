@@ -18,7 +18,7 @@ _RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
 _BAD = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
 
 
-def measure(samples: int = 3, duration_s: int = 4) -> list[Row]:
+def measure(samples: int = 3, duration_s: int = 3) -> list[Row]:
     """One node of a running network of each contestant, loaded in turns: the same noise hits both."""
     if shutil.which("wrk") is None:
         why = "wrk is not installed (Debian: apt install wrk)"

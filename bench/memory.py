@@ -12,8 +12,9 @@ def resident_mb(node: LocalNode) -> float:
 
 
 def _family(pid: int) -> list[int]:
-    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir()
-                for child in (task / "children").read_text().split()]
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
     return [pid, *(one for child in children for one in _family(child))]
 
 

@@ -47,8 +47,9 @@ def markdown(rows: Iterable[Row]) -> str:
     head = ("measured", "ours", "least .. greatest", "Go", "unit", "goal", "", "note")
     cells = [head, *(_cells(row) for row in rows)]
     widths = [max(len(line[place]) for line in cells) for place in range(len(head))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-             for line in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join((lines[0], rule, *lines[1:]))
 
