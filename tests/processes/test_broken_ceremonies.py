@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Ceremony, Network, Node, Running
+from tests.support.processes import Ceremony, Network, Node
 
 PROPOSED = "group proposed"
 
@@ -28,7 +28,7 @@ def two(tmp_path: Path) -> Iterator[Network]:
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["leader", "participant"])
 def test_a_node_killed_between_its_deal_and_the_end_resumes_the_ceremony(four: Network, victim: str):
-    """The fourth node says it will come and falls silent: so the others wait out their phases, and one is killed then."""
+    """The fourth node joins and falls silent: so the others wait out their phases, and one of them is killed then."""
     leader, first, second, silent = four.nodes
     shares = four.gather(Ceremony(threshold=3, timeout="5s"), silent)
     for node in (leader, first, second):
@@ -63,9 +63,10 @@ def test_too_many_silent_nodes_end_the_ceremony_with_their_names_and_a_new_one_c
     silent.kill()
     said = leading.refuse()
     joining.refuse()
-    assert silent.private in said, said
+    assert f"at {silent.private} sent no deal" in said, said
 
-    silent.start()
+    # the silent one is back too late: it must not take what was sent long ago for a ceremony that still runs
+    silent.start().wait_for("ceremony failed")
     two.hold(ceremony)
     for node in two.nodes:
         node.wait_round(2)
@@ -135,7 +136,6 @@ LEAD = ["--leader", "--secret", "x" * 32]
         (["--secret", "x" * 32], ["--connect"]),
         (["--connect", "127.0.0.1:1"], ["no secret"]),
         (["--connect", "127.0.0.1:1", "--secret", "short"], ["at least 32"]),
-        (["--connect", "127.0.0.1:1", "--secret", "x" * 32], ["127.0.0.1:1"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )

@@ -1,13 +1,19 @@
 """Taken ports, damaged files, folders and disks that refuse: one line that says what is wrong, and nothing is lost."""
 
 import resource
+import shutil
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Ceremony, Network, Node, Running
+from tests.support.processes import Ceremony, Network, Node, Running, free_ports
+
+LEAST_BYTES = 32768  # of the index that SQLite keeps of its journal
+
+pytestmark = pytest.mark.xdist_group("damage")  # one network for all
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +21,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Two nodes that make rounds; tests stop the second, harm it, and mend it."""
     with Network(tmp_path_factory.mktemp("pair"), 2) as network:
         network.start()
-        network.hold(Ceremony(threshold=2))
+        network.hold(Ceremony(threshold=2, period="2s"))  # and a round a second to make up for a halt
         for node in network.nodes:
             node.wait_round(2)
         yield network
@@ -45,28 +51,24 @@ def one_error(process: Running) -> str:
     return errors[0]
 
 
-@pytest.mark.parametrize("which", ["private", "public", "control"])
-def test_a_taken_port_is_named(victim: Node, which: str):
-    address = victim.control if which == "control" else getattr(victim, which)
-    port = int(address.rpartition(":")[2])
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port))
-        other.listen()
-        assert str(port) in one_error(victim.launch())
+def test_a_taken_port_is_named(pair: Network, victim: Node):
+    for address in (victim.private, victim.public, victim.control):
+        port = int(address.rpartition(":")[2])
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+            other.listen()
+            assert str(port) in one_error(victim.launch())
+    running = pair.nodes[0]
+    assert running.control in one_error(replace(running, daemon=None).launch()), "a second daemon by mistake"
 
 
-def test_a_second_daemon_on_the_same_folder_is_refused(pair: Network, victim: Node):
-    victim.start()
-    second = Node(
-        name="second",
-        folder=victim.folder,
-        private=pair.nodes[0].private,  # taken too, but the folder is what a wrong unit file gets wrong
-        public=pair.nodes[0].public,
-        control=str(int(victim.control)),
-        program=victim.program,
-    )
-    assert victim.control in one_error(second.launch())
+def test_a_second_daemon_on_the_folder_of_a_running_one_is_refused(pair: Network):
+    running = pair.nodes[0]
+    private, public, control = free_ports(3)
+    elsewhere = {"private": f"127.0.0.1:{private}", "public": f"127.0.0.1:{public}", "control": str(control)}
+    assert str(running.folder) in one_error(replace(running, daemon=None, **elsewhere).launch())
+    assert running.get("/health").status == 200
 
 
 def scramble(path: Path) -> Callable[[], None]:
@@ -81,38 +83,40 @@ def scramble(path: Path) -> Callable[[], None]:
     return mend
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["key/drand_id.private", "key/drand_id.public", "groups/drand_group.toml", "groups/dist_key.private"],
-)
-def test_a_damaged_file_is_named_and_never_taken_for_a_fresh_node(victim: Node, name: str):
-    path = victim.beacon_folder / name
-    mend = scramble(path)
-    try:
-        assert path.name in one_error(victim.launch())
-    finally:
-        mend()
-
-
-def test_a_damaged_database_is_named(victim: Node):
-    path = victim.beacon_folder / "db" / "drand.sqlite"
-    mend = scramble(path)
-    try:
-        assert path.name in one_error(victim.launch())
-    finally:
-        mend()
+def test_a_damaged_file_is_named_and_never_taken_for_a_fresh_node(victim: Node):
+    names = ["key/drand_id.private", "key/drand_id.public", "groups/drand_group.toml", "vault.state", "db/drand.sqlite"]
+    for name in names:
+        path = victim.beacon_folder / name
+        mend = scramble(path)
+        try:
+            assert str(path) in one_error(victim.launch())
+        finally:
+            mend()
 
 
 def test_a_group_file_of_another_group_is_not_believed(victim: Node):
     path = victim.beacon_folder / "groups" / "drand_group.toml"
     good = path.read_bytes()
-    path.write_bytes(
-        good.replace(b"Threshold = 2", b"Threshold = 2\n", 1).replace(b"GenesisTime = 1", b"GenesisTime = 2", 1)
-    )
+    path.write_bytes(good.replace(b"GenesisTime = 1", b"GenesisTime = 2", 1))
     try:
-        assert path.name in one_error(victim.launch())
+        assert str(path) in one_error(victim.launch())
     finally:
         path.write_bytes(good)
+
+
+def test_a_damaged_share_file_is_named_where_it_is_what_the_node_has(victim: Node, tmp_path: Path):
+    """As in a folder of the Go implementation: files, and nothing of ours beside them."""
+    moved = replace(victim, folder=tmp_path / "moved", daemon=None)
+    shutil.copytree(victim.folder, moved.folder)
+    (moved.beacon_folder / "vault.state").unlink()
+    shutil.rmtree(moved.beacon_folder / "db")
+    path = moved.beacon_folder / "groups" / "dist_key.private"
+    mend = scramble(path)
+    assert str(path) in one_error(moved.launch())
+    assert str(path) in one_error(moved.begin("show", "share", "--folder", str(moved.folder)))
+    mend()
+    assert "adopted group and share" in moved.start().output
+    moved.stop()
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path):
@@ -127,7 +131,7 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path):
 def test_a_disk_that_refuses_halts_the_node_with_an_error_and_loses_nothing(pair: Network, victim: Node):
     """A limit on the size of files stands for a full disk: the database cannot grow past it."""
     steady = pair.nodes[0]
-    allowed = max(path.stat().st_size for path in (victim.beacon_folder / "db").iterdir()) + 8192
+    allowed = max(LEAST_BYTES, *(path.stat().st_size for path in (victim.beacon_folder / "db").iterdir())) + 8192
 
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, allowed))

@@ -86,6 +86,7 @@ class KeyGeneration:
         self._owed: tuple[Index, ...] = ()  # whose shares we must show
         self._judged = False
         self._recalled = False  # we are from a journal, which does not say how many copies of a deal came
+        self._culprits: dict[Index, str] = {}  # what each was named for first
         self._qualified: Qualified | None = None
         self._outcome: Outcome | None = None
 
@@ -293,7 +294,7 @@ class KeyGeneration:
 
     def _fail(self, reason: str, now: float) -> list[Effect]:
         self._asked = None
-        self._outcome = KeyGenerationFailed(reason=reason)
+        self._outcome = KeyGenerationFailed(reason=reason, culprits=tuple(self._culprits.items()))
         received, expected = self.progress
         self.phase = Phase.FAILED
         return [Persist(PhaseEntered(Phase.FAILED, now)), Report(PhaseChanged(Phase.FAILED, received, expected))]
@@ -365,9 +366,10 @@ class KeyGeneration:
             return []
         return [WakeAt(PHASE_ALARM, self._clock.next_unix_s())]
 
-    @staticmethod
-    def _name(culprits: Iterable[Culprit]) -> list[Effect]:
-        return [
-            Report(CulpritNamed(culprit.index, f"{culprit.role.value} {culprit.index}: {culprit.what}", culprit.proved))
-            for culprit in culprits
-        ]
+    def _name(self, culprits: Iterable[Culprit]) -> list[Effect]:
+        facts: list[Effect] = []
+        for culprit in culprits:
+            self._culprits.setdefault(culprit.index, culprit.what)
+            what = f"{culprit.role.value} {culprit.index}: {culprit.what}"
+            facts.append(Report(CulpritNamed(culprit.index, what, culprit.proved)))
+        return facts

@@ -33,9 +33,14 @@ class HandedOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyGenerationFailed:
-    """It is over without a key; `reason` is for the operator."""
+    """It is over without a key.
+
+    reason      for the operator
+    culprits    who was left out, and on what first occasion: "sent no deal"
+    """
 
     reason: str
+    culprits: tuple[tuple[Index, str], ...] = ()
 
 
 Outcome: TypeAlias = KeyGenerated | HandedOver | KeyGenerationFailed

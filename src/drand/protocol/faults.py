@@ -35,13 +35,13 @@ class EquivocatingHolder(EquivocatingAuthor):
 class NotEnoughDealers(NotEnoughShares):
     """Too few dealers are valid in the end: the secret would not be shared as widely as agreed."""
 
-    hint: ClassVar[str] = "see which nodes were named as culprits, then run the ceremony again"
+    hint: ClassVar[str] = "see to the nodes that were left out, then run the ceremony again"
 
 
 class NotEnoughNodes(NotEnoughShares):
     """Too few nodes qualified: the group could never sign."""
 
-    hint: ClassVar[str] = "see which nodes were named as culprits, then run the ceremony again"
+    hint: ClassVar[str] = "see to the nodes that were left out, then run the ceremony again"
 
 
 class OurselvesEvicted(OutOfTurn):

@@ -11,7 +11,7 @@ setup_leader, setup_follower, dkg and beacon_node. An event that is refused rais
 
 from collective.errors import CollectiveError, OutOfTurn
 from collective.machine import Due, Persist, Restarted, WakeAt
-from drand.model.chain import Beacon, canonical_beacon_id
+from drand.model.chain import Beacon, Index, canonical_beacon_id
 from drand.model.group import Identity
 from drand.model.packets import DkgPacket, GroupPush, PartialPacket, SignalPacket
 from drand.model.records import CeremonyEnded, CeremonyStarted, Epoch, EpochStarted, Record
@@ -305,8 +305,8 @@ class BeaconProcess:
                 return effects
             case KeyGenerated() as made:
                 return effects + self._finish(made, now)
-            case KeyGenerationFailed(reason=reason):
-                return effects + self._give_up(reason)
+            case KeyGenerationFailed(reason=reason, culprits=culprits):
+                return effects + self._give_up(reason + self._named(culprits))
             case HandedOver():
                 return effects + self._give_up("this node has no place in the new group")
 
@@ -353,6 +353,16 @@ class BeaconProcess:
         self._failure = reason
         self._enter(State.IDLE)
         return [*ended, Report(CeremonyFailed(reason))]
+
+    def _named(self, culprits: tuple[tuple[Index, str], ...]) -> str:
+        """The nodes that were left out, by address, for the operator who has to see to them."""
+        group = self._candidates.group if self._candidates is not None else None
+        told = []
+        for index, what in culprits:
+            node = group.node(index) if group is not None else None
+            where = f" at {node.identity.address}" if node is not None else ""
+            told.append(f"node {index}{where} {what}")
+        return f" ({'; '.join(told)})" if told else ""
 
     def _forget_ceremony(self) -> None:
         self._setup = self._keygen = self._candidates = self._entropy = None
