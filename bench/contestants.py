@@ -76,7 +76,7 @@ def make_keys(node: LocalNode) -> None:
 
 
 def wait_answering(node: LocalNode, *, peers: bool = True) -> None:
-    """Until the daemon answers a ping (and listens for peers); raises RuntimeError with its last words if it does not."""
+    """Until the daemon answers a ping (and listens for peers); raises RuntimeError with its last words if not."""
     deadline = time.monotonic() + PATIENCE_S
     for address in (f"127.0.0.1:{node.control}", *([node.private] if peers else [])):
         while not _listens(address):
