@@ -1,7 +1,10 @@
 """Files that survive a crash whole: written beside their place, flushed, and moved there in one step."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from collective.errors import Unavailable
 
@@ -42,6 +45,27 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
         raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
 
 
+@contextmanager
+def replacing_file(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """A file to write that becomes `path` when the block ends well, and leaves nothing when it ends with an error.
+
+    For content that is too large for `replace_file` or is made piece by piece; durable when the block has ended.
+    raises  DiskRefused
+    """
+    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _opened_fresh(waiting, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        waiting.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        waiting.unlink(missing_ok=True)
+
+
 def create_file(path: Path, data: bytes, mode: int) -> None:
     """Like `replace_file`, for a file that must not exist yet: raises FileExistsError, and then nothing has changed."""
     waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -67,10 +91,14 @@ def sync_folder(path: Path) -> None:
 
 
 def _write_synced(path: Path, data: bytes, mode: int) -> None:
-    path.unlink(missing_ok=True)  # left by a process that died; a fresh file, so that `mode` holds from the start
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with open(handle, "wb") as file:
-        os.fchmod(handle, mode)  # whatever the umask is
+    with _opened_fresh(path, mode) as file:
         file.write(data)
         file.flush()
-        os.fsync(handle)
+        os.fsync(file.fileno())
+
+
+def _opened_fresh(path: Path, mode: int) -> BinaryIO:
+    path.unlink(missing_ok=True)  # left by a process that died; a fresh file, so that `mode` holds from the start
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    os.fchmod(handle, mode)  # whatever the umask is
+    return open(handle, "wb")

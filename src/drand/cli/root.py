@@ -27,7 +27,9 @@ COMMANDS: Table = {
     "show": ("drand.cli.show:", "Show what the local node holds."),
     "get": ("drand.cli.get:", "Fetch from remote nodes, and verify."),
     "util": ("drand.cli.util:", "Check, inspect and reset."),
+    "relay": ("drand.cli.relay:relay", "Serve beacons of any chains to many, or export them as files."),
     "verify": ("drand.cli.verify:verify", "Verify beacons against a chain, offline."),
+    "timelock": ("drand.cli.timelock:", "Lock files until a round comes, and open them."),
     "demo": ("drand.cli.demo:demo", "Run a whole network on this machine."),
 }
 
@@ -56,11 +58,24 @@ UTIL: Table = {
     "del-beacon": ("drand.cli.reset:del_beacon", "Delete a round and all later ones from the stopped daemon's store."),
 }
 
-SUBGROUPS: dict[str, tuple[Table, str]] = {"show": (SHOW, ""), "get": (GET, ""), "util": (UTIL, "")}
+TIMELOCK: Table = {
+    "encrypt": ("drand.cli.timelock:encrypt", "Lock files until a round, a moment, or for a while."),
+    "decrypt": ("drand.cli.timelock:decrypt", "Open files whose round has come."),
+    "inspect": ("drand.cli.timelock:inspect_", "What files say about themselves."),
+    "status": ("drand.cli.timelock:status", "When files open."),
+    "wait": ("drand.cli.timelock:wait", "Wait until files can be opened."),
+}
+
+SUBGROUPS: dict[str, tuple[Table, str]] = {
+    "show": (SHOW, ""),
+    "get": (GET, ""),
+    "util": (UTIL, ""),
+    "timelock": (TIMELOCK, ""),
+}
 
 
 # A demonstration must not land in the folder that DRAND_FOLDER names.
-PREFIXES = {"demo": "DRAND_DEMO_"}
+PREFIXES = {"demo": "DRAND_DEMO_", "timelock": "DRAND_TIMELOCK_"}
 
 
 def with_variables(command: click.Command, prefix: str) -> click.Command:
@@ -95,7 +110,7 @@ class LazyGroup(click.Group):
         module, attribute = target.split(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
-        return with_variables(command, PREFIXES.get(cmd_name, "DRAND_"))
+        return with_variables(command, PREFIXES.get(self.name or "") or PREFIXES.get(cmd_name, "DRAND_"))
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; an error that says nothing about what to try points at the command's help."""

@@ -29,18 +29,32 @@ _ROUND = re.compile(r"[1-9][0-9]{0,19}")
 _CHAIN_HASH = re.compile(r"[0-9a-f]{64}")
 
 
-class BeaconSource(Protocol):
-    """Where rounds come from: a client, an archive, a file."""
+class GivenBeacon(Protocol):
+    """What is needed of a beacon: `drand.model.chain.Beacon`, `drand.client.VerifiedBeacon`."""
 
-    def get(self, round_: Round) -> Beacon:
+    @property
+    def round(self) -> Round:
+        """Which round it is."""
+        ...
+
+    @property
+    def signature(self) -> bytes:
+        """The group's signature, encoded."""
+        ...
+
+
+class BeaconSource(Protocol):
+    """Where rounds come from: a `drand.client.Client`, a file, a test."""
+
+    def get(self, round_: Round) -> GivenBeacon:
         """That round; raises BeaconNotFound or TooEarly when it is not there, Unavailable when nobody answers."""
         ...
 
 
 class AsyncBeaconSource(Protocol):
-    """As `BeaconSource`, in an event loop."""
+    """As `BeaconSource`, in an event loop: a `drand.client.AsyncClient`."""
 
-    async def get(self, round_: Round) -> Beacon:
+    async def get(self, round_: Round) -> GivenBeacon:
         """That round."""
         ...
 
@@ -129,11 +143,11 @@ class _Opening:
             raise WrongChain(f"the file is locked to the chain {others[0]}, not to {self._hash}", wanted=others)
         return own
 
-    def file_key(self, stanza: TlockStanza, beacon: Beacon) -> bytes:
+    def file_key(self, stanza: TlockStanza, beacon: GivenBeacon) -> bytes:
         """Open a stanza; raises InvalidBeacon for a beacon that is not the round's, DamagedHeader for a bad stanza."""
         if beacon.round != stanza.round:
             raise InvalidBeacon(f"round {beacon.round} was given where round {stanza.round} was asked for")
-        self._verifier.check(beacon)
+        self._verifier.check(Beacon(stanza.round, beacon.signature))
         sealed = stanza.ciphertext(self.chain)
         try:
             return _encryption(self.chain).decrypt(beacon.signature, sealed)

@@ -1,0 +1,80 @@
+"""Moments as people write and read them: "3M10d", "2026-12-31T23:00:00Z", "opens in 3 h 12 m"."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+from collective.errors import BadSetting
+
+_DURATION = re.compile(r"(?:[0-9]+[smhdwMy])+")
+_PART = re.compile(r"([0-9]+)([smhdwMy])")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_FORMS = 'a duration is written as numbers with the units y, M (months), w, d, h, m (minutes), s: "1y6M", "36h", "90s"'
+
+
+def moment_after(now_unix_s: float, duration: str) -> float:
+    """The moment `duration` after another, unix seconds.
+
+    Every unit is counted from `now_unix_s` by itself and the results are added, months and years by the calendar (in
+    UTC), as tle does. raises BadSetting for another form, a unit given twice, nothing at all, or a year after 9999.
+    Source: tlock v1.3.0 (Go), cmd/tle/commands/encrypt.go.
+    """
+    parts = _PART.findall(duration)
+    units = [unit for _, unit in parts]
+    if not _DURATION.fullmatch(duration) or len(set(units)) != len(units):
+        raise BadSetting(f"{duration!r} is no duration", hint=_FORMS + ", each unit once")
+    try:
+        start = datetime.fromtimestamp(now_unix_s, UTC)
+        total = sum((_later(start, int(count), unit) - start for count, unit in parts), timedelta())
+        moment = start + total
+    except (OverflowError, ValueError) as error:
+        raise BadSetting(f"{duration!r} ends after the year 9999", hint=_FORMS) from error
+    if not total:
+        raise BadSetting(f"{duration!r} is no time at all", hint=_FORMS)
+    return moment.timestamp()
+
+
+def _later(start: datetime, count: int, unit: str) -> datetime:
+    if unit in _UNIT_S:
+        return start + timedelta(seconds=count * _UNIT_S[unit])
+    months = start.year * 12 + start.month - 1 + (count if unit == "M" else 12 * count)
+    first = start.replace(year=months // 12, month=months % 12 + 1, day=1)
+    return first + timedelta(days=start.day - 1)  # the 31st of a short month is a day of the next, as in Go
+
+
+def moment_written(text: str) -> float:
+    """The moment that `text` names in ISO 8601 ("2026-12-31T23:00:00Z"), unix seconds; UTC unless it says otherwise.
+
+    raises  BadSetting
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadSetting(
+            f"{text!r} is no moment", hint='a moment is written as "2026-12-31T23:00:00Z" or "2026-12-31 23:00+01:00"'
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def shown_moment(unix_s: float) -> str:
+    """ISO 8601 in UTC, or the bare number after the year 9999."""
+    try:
+        return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"unix time {unix_s:.0f}"
+
+
+def shown_span(span_s: float) -> str:
+    """The two largest units of a time span, the seconds rounded up so that nothing opens early.
+
+    >>> shown_span(11531), shown_span(59.2), shown_span(86400 * 400), shown_span(-5)
+    ('3 h 12 m', '1 m', '400 d', '0 s')
+    """
+    left = max(0, math.ceil(span_s))
+    minutes, seconds = divmod(left, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    counts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
+    largest = next((place for place, (count, _) in enumerate(counts) if count), len(counts) - 1)
+    shown = [f"{count} {unit}" for count, unit in counts[largest : largest + 2] if count]
+    return " ".join(shown) or "0 s"
