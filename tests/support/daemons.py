@@ -1,24 +1,29 @@
-"""Daemons in this very process, on loopback ports that the kernel chooses, for tests of everything behind the sockets."""
+"""Daemons in this very process, on loopback ports that the kernel chooses: for tests of all that is behind sockets."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from collective.clock import SystemClock
 from collective.entropy import SystemEntropy
+from collective.sharing.polynomial import SecretPolynomial
 from drand.daemon.beacon import BeaconShell
 from drand.daemon.control_face import ControlFace
 from drand.daemon.daemon import Daemon
+from drand.daemon.epochs import write_group_file
 from drand.daemon.folders import BeaconFolder
 from drand.daemon.settings import Settings
-from drand.model.chain import Beacon, Round
-from drand.model.group import Group, Peer
+from drand.model.chain import Beacon, Index, Round
+from drand.model.group import NANOSECONDS, Group, Peer, indexed
 from drand.model.packets import Metadata
 from drand.model.schemes import scheme_named
+from drand.model.share import Share
 from drand.net.handlers import SetupOrder
 from drand.vault.folder import VaultFolder, make_key_pair
+from drand.wire.toml_files import encode_share_file
 
 UNCHAINED = "bls-unchained-g1-rfc9380"
 PATIENCE_S = 60.0
@@ -103,6 +108,76 @@ async def hold_ceremony(
                 *(ControlFace(daemon).init_dkg(metadata, order) for daemon, order in zip(daemons, wanted, strict=True))
             )
         )
+
+
+class Planted:
+    """A chain whose members' folders hold the files that another drand would have left: no ceremony is needed.
+
+    Its first round was due `age_s` ago.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        *,
+        size: int = 1,
+        threshold: int = 1,
+        scheme: str = UNCHAINED,
+        age_s: float = 5,
+        period_s: int = 1,
+        beacon_id: str = "default",
+    ) -> None:
+        self.scheme = scheme_named(scheme)
+        self.base = base
+        self.beacon_id = beacon_id
+        self.secret = SecretPolynomial.random(threshold, self.scheme.key_group.order, SystemEntropy())
+        keys = []
+        for place in range(size):
+            make_keys(self.node(place), beacon_id, scheme=scheme)
+            keys.append(VaultFolder(self.folder(place).root).load_key_pair().identity)
+        self.order = sorted(range(size), key=lambda place: keys[place].key)  # index -> place of its folder
+        self.group = Group(
+            nodes=indexed(keys),
+            threshold=threshold,
+            period_ns=period_s * NANOSECONDS,
+            catchup_period_ns=0,
+            genesis_unix_s=int(SystemClock().now() - age_s),
+            genesis_seed=b"",
+            scheme=self.scheme,
+            beacon_id=beacon_id,
+        ).with_seed()
+        self.group = replace(self.group, public_key=self.commits(self.secret))
+        for index in range(size):
+            self.write(index, self.group, self.secret)
+
+    def node(self, place: int) -> Path:
+        """The folder of a daemon."""
+        return self.base / f"node{place}"
+
+    def folder(self, place: int) -> BeaconFolder:
+        """The folder of its beacon."""
+        return BeaconFolder(self.node(place), self.beacon_id)
+
+    def commits(self, secret: SecretPolynomial) -> tuple[bytes, ...]:
+        """The public polynomial."""
+        return tuple(secret.commit(self.scheme.key_group).encode())
+
+    def write(self, index: int, group: Group, secret: SecretPolynomial) -> None:
+        """Leave group and share of a member."""
+        folder = self.folder(self.order[index])
+        folder.make()
+        write_group_file(folder.group_file, group)
+        share = Share(Index(index), secret.evaluate(index), group.public_key, self.scheme)
+        folder.share_file.write_bytes(encode_share_file(share))
+        folder.share_file.chmod(0o600)
+
+    def reshared(self, transition_unix_s: int) -> tuple[Group, SecretPolynomial]:
+        """A later epoch: other shares of the same key."""
+        secret = SecretPolynomial.random(
+            self.group.threshold, self.scheme.key_group.order, SystemEntropy(), self.secret.constant
+        )
+        later = replace(self.group, transition_unix_s=transition_unix_s, public_key=self.commits(secret))
+        return later, secret
 
 
 @dataclass
