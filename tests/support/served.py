@@ -62,6 +62,7 @@ class FixedClock:
 class MemoryChain:
     """A ChainBackend over a list; `append` wakes those who wait."""
 
+    fetches: bool = False
     last_round: int = 3
     chain: ChainInfo = field(default_factory=lambda: INFO)
     failure: CollectiveError | None = None

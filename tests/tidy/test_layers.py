@@ -21,6 +21,7 @@ LAYERS = {
     "drand.store": 4,
     "drand.daemon": 5,
     "drand.client": 5,
+    "drand.relay": 5,
     "drand.sim": 5,
     "drand.timelock": 6,
     "drand.cli": 6,

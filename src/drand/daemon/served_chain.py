@@ -15,6 +15,8 @@ REMEMBERED_ROUNDS = 100  # whose signers are kept
 class ServedChain:
     """Reads a running beacon's store and waits on its feed."""
 
+    fetches = False  # a node stores its whole chain
+
     def __init__(self, shell: BeaconShell, group: Group) -> None:
         self._shell = shell
         self._info = group.chain_info()

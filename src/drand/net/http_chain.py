@@ -11,6 +11,7 @@ from drand.model.verification import ChainVerifier
 from drand.net.http_content import Answer, Headers, Request
 from drand.wire.http_json import beacon_json, beacon_v2_json, chain_info_json
 
+FETCH_S = 15  # how long a request is held for a past round that is fetched
 WEEK_S = 7 * 24 * 3600
 RENDERED_ROUNDS = 4096  # bodies kept ready per chain and API, about 0.6 kB each
 RENDERED_PAGES = 8  # pages of rounds kept ready per chain, up to 0.5 MB each
@@ -48,6 +49,11 @@ class Contributions:
 
 class ChainBackend(Protocol):
     """One chain as the HTTP API sees it. All but `wait` answer at once, from memory or an embedded store."""
+
+    @property
+    def fetches(self) -> bool:
+        """Whether `wait` also fetches past rounds that are not stored (a relay)."""
+        ...
 
     def info(self) -> ChainInfo:
         """What clients verify with. Never changes while the chain is registered."""

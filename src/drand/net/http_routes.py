@@ -12,6 +12,7 @@ from typing import Protocol
 from collective.errors import CollectiveError
 from drand.model.chain import MAX_ROUND, Beacon, Round, canonical_beacon_id
 from drand.net.http_chain import (
+    FETCH_S,
     IMMUTABLE,
     JSON_HEADERS,
     NOT_YET,
@@ -178,6 +179,8 @@ def _round(chain: ServedChain, round_: Round, request: Request, now: float) -> A
     last = chain.backend.last()
     if last is not None and round_ == last.round + 1:
         return Hold(chain, round_, max(due, now) + period_s, _released)
+    if last is not None and round_ < last.round and chain.backend.fetches:
+        return Hold(chain, round_, now + FETCH_S, _released)
     return NOT_YET
 
 

@@ -18,6 +18,7 @@ from aiohttp.web_request import BaseRequest
 
 from collective.clock import Clock
 from collective.errors import CollectiveError
+from drand.errors import BeaconNotFound
 from drand.net.addresses import HostPort
 from drand.net.http_chain import Events, Hold
 from drand.net.http_content import CONDITIONAL_HEADERS, OTHER_HEADERS, Answer, Headers, Request, http_date
@@ -154,7 +155,7 @@ class HttpServer:
         try:
             async with wait:
                 beacon = await hold.chain.backend.wait(hold.round)
-        except TimeoutError:
+        except (TimeoutError, BeaconNotFound):
             return hold.expired
         finally:
             self._held.discard(wait)

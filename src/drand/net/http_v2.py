@@ -17,6 +17,7 @@ from drand.model.chain import MAX_ROUND, Beacon, Round
 from drand.model.verification import ChainVerifier
 from drand.net.http_chain import (
     CHECKED_ROUNDS,
+    FETCH_S,
     IMMUTABLE,
     JSON_HEADERS,
     RENDERED_PAGES,
@@ -171,6 +172,8 @@ def _one(chain: ServedChain, round_: Round, request: Request, now: float) -> Out
     last = chain.backend.last()
     if round_ == coming or (round_ < coming and last is not None and round_ == last.round + 1):
         return Hold(chain, round_, _patience(chain, round_, now), _released, NOT_IN_TIME)
+    if last is not None and round_ < last.round and chain.backend.fetches:
+        return Hold(chain, round_, now + FETCH_S, _released, NOT_IN_TIME)
     return _missing(chain, round_, now)
 
 

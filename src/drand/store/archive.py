@@ -68,6 +68,11 @@ class BeaconArchive:
         found = self._rows(query, (chain, min(first, MAX_SQLITE_INTEGER)))[0][0]
         return None if found is None else Round(found)
 
+    def highest(self, chain: bytes) -> Round | None:
+        """The highest stored round of a chain."""
+        found = self._rows("SELECT max(round) FROM beacons WHERE chain = ?", (chain,))[0][0]
+        return None if found is None else Round(found)
+
     def put(self, chain: bytes, beacons: Iterable[Beacon]) -> None:
         """Store verified beacons in one transaction; one that is there already is replaced."""
         rows = [(chain, one.round, one.signature, one.previous_signature) for one in beacons]

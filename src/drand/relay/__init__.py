@@ -1,0 +1,1 @@
+"""The relay: beacons of any chains, verified, kept and served to many."""

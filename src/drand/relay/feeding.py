@@ -1,0 +1,197 @@
+"""Feeding one chain: upstreams are watched, what they say is verified, kept, and handed on."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from collective.clock import Clock
+from collective.errors import CollectiveError
+from drand.client.async_client import AsyncClient
+from drand.client.errors import ClientError, ForgedBeacon, SourceFault, SourceLied
+from drand.client.judge import Judge
+from drand.client.observing import Observer
+from drand.model.chain import Beacon, ChainInfo, Round
+from drand.relay.chains import NobodyHasIt, Shelf, worded
+from drand.store.archive import BeaconArchive
+from drand.store.contract import StoreFailed
+from drand.store.sqlite import open_reader
+
+TAIL_EVERY_S = 0.02  # how often a node's store is looked at; a look costs about ten microseconds
+RETRY_S = 2.0
+FETCHES_AT_ONCE = 32  # past rounds asked for upstream at the same time
+HISTORY_PIECE = 10_000  # rounds fetched in one go, newest pieces first
+
+log = logging.getLogger("drand.relay")
+
+
+class NamedFaults(Observer):
+    """Writes down who failed and who lied; a source that keeps failing in the same way is named once."""
+
+    def __init__(self, chain: str, lied: Callable[[str], None]) -> None:
+        self._chain = chain
+        self._lied = lied
+        self._failing: dict[str, str] = {}  # source -> kind of its last failure
+
+    def answered(self, source: str, took_s: float) -> None:
+        """A good answer."""
+        if self._failing.pop(source, None):
+            log.info("%s answers again for chain %s", source, self._chain)
+
+    def failed(self, source: str, error: SourceFault, took_s: float) -> None:
+        """A source failed; lies are always named."""
+        kind = type(error).__name__
+        if isinstance(error, SourceLied):
+            self._lied(source)
+            log.error("LIE: %s is dropped for chain %s: %s: %s", source, self._chain, kind, error.what)
+        elif self._failing.get(source) != kind:
+            log.warning("%s fails for chain %s: %s: %s", source, self._chain, kind, error.what)
+        self._failing[source] = kind
+
+
+class ChainFeeder:
+    """The upstreams of one chain.
+
+    client     the network upstreams; None: only a store
+    store      a node's store on this machine; None: only the network
+    publish    takes each verified new beacon, in the order of rounds
+    """
+
+    def __init__(
+        self,
+        info: ChainInfo,
+        client: AsyncClient | None,
+        store: Path | None,
+        archive: BeaconArchive | None,
+        clock: Clock,
+        publish: Callable[[Beacon], object],
+    ) -> None:
+        self.info = info
+        self._client = client
+        self._store = store
+        self._archive = archive
+        self._clock = clock
+        self._publish = publish
+        self._judge = Judge(info)
+        self._hash = info.hash()
+        self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, head: Round | None, *, history: bool) -> None:
+        """Begin to follow the chain; `head` is the last round that is known already."""
+        if self._client is not None:
+            self._spawn(self._follow(self._client, head))
+            if history and self._archive is not None:
+                self._spawn(self._fill(self._client, self._archive))
+        if self._store is not None:
+            self._spawn(self._tail(self._store))
+
+    async def close(self) -> None:
+        """Stop, and give connections back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+    async def fetch(self, round_: Round) -> Beacon:
+        """A past round from upstream, verified and kept; raises NobodyHasIt."""
+        if self._client is None:
+            raise NobodyHasIt(f"round {round_} is not stored, and there is nobody to ask")
+        async with self._fetching:
+            try:
+                beacon = (await self._client.get(round_)).plain
+            except ClientError as error:
+                raise NobodyHasIt(f"round {round_}: {error}") from error
+        self._keep(beacon)
+        return beacon
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.ensure_future(work))
+
+    def _take(self, beacon: Beacon) -> None:
+        self._keep(beacon)
+        self._publish(beacon)
+
+    def _keep(self, beacon: Beacon) -> None:
+        """Archive; a full disk must not stop what can be served from memory."""
+        if self._archive is None:
+            return
+        try:
+            self._archive.put(self._hash, (beacon,))
+        except StoreFailed as error:
+            log.error("round %d is not archived: %s", beacon.round, worded(error))
+
+    async def _follow(self, client: AsyncClient, head: Round | None) -> None:
+        """Each new round of the network, without end. Rounds missed since `head` are fetched when few."""
+        first: int | None = None
+        while True:
+            try:
+                latest = (await client.latest()).plain
+                if head is not None and 0 < latest.round - head <= HISTORY_PIECE:
+                    first = head + 1
+                else:
+                    self._take(latest)
+                    first = latest.round + 1
+                async with aclosing(client.watch(first)) as beacons:
+                    async for beacon in beacons:
+                        self._take(beacon.plain)
+                        head = beacon.round
+            except CollectiveError as error:
+                log.warning("chain %s: %s", self._hash.hex()[:16], worded(error))
+            await asyncio.sleep(RETRY_S)
+
+    async def _tail(self, path: Path) -> None:
+        """Each round that a node writes into its store, verified as if a stranger had said it."""
+        while True:
+            try:
+                store = open_reader(path)
+                try:
+                    await self._read_on(store)
+                finally:
+                    store.close()
+            except CollectiveError as error:
+                log.error("%s: %s", path, worded(error))
+            await asyncio.sleep(RETRY_S)
+
+    async def _read_on(self, store: Shelf) -> None:
+        head: Round | None = None
+        while True:
+            last = store.last()
+            if last is not None and last.round > (head or 0):
+                begin = last.round if head is None else head + 1
+                for beacon in store.range(Round(begin), HISTORY_PIECE):
+                    try:
+                        self._judge.one("store", beacon, self._clock.now())
+                    except ForgedBeacon as error:
+                        log.error("LIE: the store's %s is not served", error)
+                        raise
+                    self._publish(beacon)
+                    head = beacon.round
+            await asyncio.sleep(TAIL_EVERY_S)
+
+    async def _fill(self, client: AsyncClient, archive: BeaconArchive) -> None:
+        """Past rounds into the archive, from round 1 on, until there is no gap."""
+        at = Round(1)
+        while True:
+            try:
+                now_due = self.info.schedule.current_round(self._clock.now()) - 1
+                at = await asyncio.to_thread(self._first_missing, archive, at)
+                if at > now_due:
+                    log.info("chain %s: the archive has every round up to %d", self._hash.hex()[:16], now_due)
+                    return
+                end = min(now_due, at + HISTORY_PIECE - 1)
+                async with aclosing(client.batches(at, end)) as batches:
+                    async for batch in batches:
+                        archive.put(self._hash, [one.plain for one in batch])
+            except CollectiveError as error:
+                log.warning("history of chain %s: %s", self._hash.hex()[:16], worded(error))
+                await asyncio.sleep(RETRY_S)
+
+    def _first_missing(self, archive: BeaconArchive, first: Round) -> Round:
+        at = first
+        while found := archive.run(self._hash, at, 1000):
+            at = Round(found[-1].round + 1)
+        return at

@@ -1,0 +1,171 @@
+"""A relay: one feeder that follows the upstreams and owns the archive, and whoever serves."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+
+from collective.clock import Clock, SystemClock
+from drand.client.async_client import AsyncClient
+from drand.daemon.reporting import set_up_logging
+from drand.model.chain import Beacon, ChainInfo, Round
+from drand.model.packets import OUR_VERSION
+from drand.net.addresses import HostPort, parse_host_port
+from drand.relay.chains import RelayedChain, open_shelf
+from drand.relay.crew import Crew
+from drand.relay.discovery import Wanted, wanted_chains
+from drand.relay.feeding import ChainFeeder, NamedFaults
+from drand.relay.links import Counted, Told
+from drand.relay.metrics import MetricsPort, RelayCollector
+from drand.relay.serving import Front, ServedHere
+from drand.relay.settings import RelaySettings
+from drand.store.archive import BeaconArchive
+
+FETCH_TIMEOUT_S = 10.0  # one request to one upstream
+TOLD_AT_START = 64  # recent rounds of each chain that a new worker is told
+
+log = logging.getLogger("drand.relay")
+
+
+class Relay:
+    """Everything that runs in the feeder's process. `start`, then `wait`, then `stop`."""
+
+    def __init__(self, settings: RelaySettings, clock: Clock | None = None) -> None:
+        settings.check()
+        self.settings = settings
+        self.address: HostPort | None = None
+        self.metrics_address: HostPort | None = None
+        self.lies: dict[str, int] = {}
+        self._clock = clock or SystemClock()
+        self._archive = BeaconArchive(settings.archive) if settings.archive is not None else None
+        self._chains: dict[bytes, RelayedChain] = {}
+        self._feeders: dict[bytes, ChainFeeder] = {}
+        self._front: Front | None = None
+        self._crew: Crew | None = None
+        self._metrics = MetricsPort(RelayCollector(self._counted, self._heads, self.lies))
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Learn the chains, listen, and begin to follow. Raises BadSetting, NoSourceAnswered, PortTaken, ..."""
+        served = [await self._open(wanted) for wanted in await wanted_chains(self.settings)]
+        if self.settings.workers == 1:
+            self._front = Front(self.settings, self._chains)
+            self.address = await self._front.start(parse_host_port(self.settings.listen), shared=False)
+        else:
+            self._crew = Crew(self.settings, tuple(served), self._fetch, self._recent)
+            self.address = await self._crew.start()
+        if self.settings.metrics:
+            self.metrics_address = self._metrics.serve(self.settings.metrics)
+            log.info("metrics on %s", self.metrics_address)
+        for chain_hash, feeder in self._feeders.items():
+            head = self._chains[chain_hash].last()
+            feeder.start(None if head is None else head.round, history=self.settings.history)
+        log.info("Listening at %s", self.address)
+
+    async def wait(self) -> None:
+        """Until somebody asks the relay to stop."""
+        await self._stopping.wait()
+
+    def ask_to_stop(self) -> None:
+        """Make `wait` return."""
+        self._stopping.set()
+
+    async def stop(self) -> None:
+        """Send readers away, stop following, close files."""
+        if self._front is not None:
+            await self._front.stop()
+        if self._crew is not None:
+            await self._crew.stop()
+        await asyncio.gather(*(feeder.close() for feeder in self._feeders.values()))
+        self._metrics.close()
+        if self._archive is not None:
+            self._archive.close()
+
+    async def _open(self, wanted: Wanted) -> ServedHere:
+        """Make one chain known; what its hash alone does not say is asked upstream, and verified."""
+        name = wanted.chain_hash.hex()[:16]
+        client = None
+        info: ChainInfo | None = wanted.info
+        if self.settings.sources:
+            client = AsyncClient(
+                wanted.info or wanted.chain_hash,
+                self.settings.sources,
+                observer=NamedFaults(name, self._count_lie),
+                timeout_s=FETCH_TIMEOUT_S,
+                clock=self._clock,
+            )
+            info = info or await client.info()
+        assert info is not None, "a chain without sources has a store, which names it"
+        shelf = open_shelf(wanted.store, self._archive, wanted.chain_hash)
+        feeder = ChainFeeder(
+            info,
+            client,
+            wanted.store,
+            self._archive,
+            self._clock,
+            lambda beacon: self._publish(wanted.chain_hash, beacon),
+        )
+        self._feeders[wanted.chain_hash] = feeder
+        self._chains[wanted.chain_hash] = RelayedChain(info, shelf, feeder.fetch)
+        log.info("chain %s: %s, %s", wanted.chain_hash.hex(), info.beacon_id, info.scheme.name)
+        return ServedHere.of(info, wanted.store)
+
+    def _publish(self, chain_hash: bytes, beacon: Beacon) -> None:
+        if self._chains[chain_hash].publish(beacon) and self._crew is not None:
+            self._crew.tell(chain_hash, beacon)
+
+    def _count_lie(self, source: str) -> None:
+        self.lies[source] = self.lies.get(source, 0) + 1
+
+    async def _fetch(self, chain_hash: bytes, round_: Round) -> Beacon:
+        return await self._chains[chain_hash].wait(round_)
+
+    def _recent(self) -> Sequence[Told]:
+        """What a worker that begins must know: the last rounds of each chain, the head last."""
+        told = []
+        for chain_hash, chain in self._chains.items():
+            last = chain.last()
+            if last is not None:
+                first = Round(max(last.round - TOLD_AT_START + 1, 1))
+                beacons = chain.range(first, TOLD_AT_START) or [last]
+                told += [Told(chain_hash, b.round, b.signature, b.previous_signature, news=True) for b in beacons]
+        return told
+
+    def _counted(self) -> Sequence[Counted]:
+        if self._crew is not None:
+            return self._crew.counted()
+        return [self._front.counted()] if self._front is not None else []
+
+    def _heads(self) -> dict[str, tuple[int, int]]:
+        heads = {}
+        for chain in self._chains.values():
+            info, last = chain.info(), chain.last()
+            expected = info.schedule.current_round(self._clock.now())
+            heads[info.beacon_id] = (0 if last is None else int(last.round), int(expected))
+        return heads
+
+
+async def _run(settings: RelaySettings) -> None:
+    relay = Relay(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, relay.ask_to_stop)
+    try:
+        await relay.start()
+        log.info("the relay is ready: version %s", OUR_VERSION)
+        await relay.wait()
+    finally:
+        await relay.stop()
+    log.info("the relay stopped")
+
+
+def run_relay(settings: RelaySettings, *, json_logs: bool, verbose: bool) -> None:
+    """Run a relay until SIGTERM or SIGINT; on uvloop where there is one."""
+    set_up_logging(json_lines=json_logs, verbose=verbose)
+    if sys.platform == "win32":
+        asyncio.run(_run(settings))
+        return
+    import uvloop
+
+    uvloop.run(_run(settings))
