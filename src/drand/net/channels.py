@@ -1,6 +1,7 @@
 """Channels to peers: how they are opened, how many are kept, and what their errors mean."""
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 
 import grpc
@@ -12,6 +13,7 @@ from drand.wire.protobuf import MAX_MESSAGE_BYTES
 
 MAX_CHANNELS = 2048  # twice the largest group; the one unused for longest is closed
 CLOSE_GRACE_S = 5.0
+LONGEST_BACKOFF_S = 2.0  # between two attempts to connect
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -20,7 +22,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_retries", 0),  # whether to say a thing again is the protocol's to decide
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),  # the default of two minutes would cost rounds after a peer's restart
+    # The default of two minutes would cost rounds after a peer's restart.
+    ("grpc.max_reconnect_backoff_ms", int(LONGEST_BACKOFF_S * 1000)),
 )
 
 
@@ -71,6 +74,16 @@ class Channels:
         task = asyncio.get_running_loop().create_task(channel.close(CLOSE_GRACE_S))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+async def settle(channel: grpc.aio.Channel) -> None:
+    """Where the last attempt to connect failed, wait for the next one: a call now would only repeat that old failure.
+
+    A peer that was restarted meanwhile is reached then; one that is still away fails as before.
+    """
+    if channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(channel.channel_ready(), LONGEST_BACKOFF_S * 1.25)  # gRPC adds 20 % of chance
 
 
 def peer_error(peer: Peer, what: str, code: grpc.StatusCode, details: str | None) -> CollectiveError:

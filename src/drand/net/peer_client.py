@@ -27,7 +27,7 @@ from drand.model.packets import (
 )
 from drand.model.schemes import Scheme
 from drand.model.status import NodeStatus
-from drand.net.channels import Channels, peer_error
+from drand.net.channels import Channels, peer_error, settle
 from drand.net.errors import PeerUnreachable
 from drand.net.sync_reader import SyncReader
 from drand.wire.bundles import encode_dkg_packet
@@ -219,8 +219,10 @@ class PeerClient:
         return SyncReader(peer, request, patience_s=patience_s, credentials=credentials)
 
     async def _ask(self, peer: Peer, method: str, payload: bytes, deadline_s: float) -> bytes:
-        """One call that fails at once when the peer cannot be reached: somebody waits for the reason."""
-        return await _finished(self._method(self._lane(peer), method)(payload, timeout=deadline_s), peer, method)
+        """One call that fails soon when the peer cannot be reached: somebody waits for the reason."""
+        lane = self._lane(peer)
+        await settle(lane.channel)
+        return await _finished(self._method(lane, method)(payload, timeout=deadline_s), peer, method)
 
     async def _try(
         self, peer: Peer, outgoing: Outgoing, failed: Callable[[Peer, CollectiveError], None] | None

@@ -254,6 +254,22 @@ async def test_nobody_there_and_another_program_there_are_told_apart(line: Line)
     await other.stop(0)
 
 
+async def test_a_peer_that_is_back_is_reached_though_the_last_attempts_failed(line: Line):
+    old, again = PeerServer(line.node), PeerServer(line.node)
+    bound = await old.start(ANY)
+    await old.stop(0)
+    peer = Peer(str(bound), tls=False)
+    for _ in range(2):
+        with pytest.raises(PeerUnreachable):
+            await line.client.home(peer, OURS)
+    await again.start(bound)
+    try:
+        await line.client.home(peer, OURS)
+        assert line.client.channels.to(peer).get_state() is grpc.ChannelConnectivity.READY
+    finally:
+        await again.stop(0)
+
+
 async def test_a_taken_port_is_named_and_never_shared(line: Line):
     taken = HostPort("127.0.0.1", int(line.peer.address.rpartition(":")[2]))
     with pytest.raises(PortTaken, match=f"{line.peer.address} is taken"):
