@@ -87,7 +87,6 @@ class AsyncClient:
         self._memory = Memory(remember)
         self._archive = None if archive is None else BeaconArchive(Path(archive))
         self._full_chain = full_chain
-        self._closed = False
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -99,10 +98,14 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Give back connections and files; a second close does nothing."""
-        if self._closed:
+        if self.runner.closed:
             return
-        self._closed = True
+        self.release()
         await asyncio.gather(*(source.close() for source in self.runner.sources.values()))
+
+    def release(self) -> None:
+        """Give back the archive, and take no more questions; all there is to close before the first question."""
+        self.runner.closed = True
         if self._archive is not None:
             self._archive.close()
 
@@ -230,7 +233,7 @@ class AsyncClient:
     # ------------------------------------------------------------ inside
 
     async def _trusted(self) -> Judge:
-        if self._closed:
+        if self.runner.closed:
             raise ClientClosed("the client is closed")
         if self._judge is None:
             async with self._trusting:

@@ -8,7 +8,7 @@ from collective.clock import Clock, monotonic_s
 from drand.client.beacon import VerifiedBeacon
 from drand.client.errors import SourceFault, WrongRound
 from drand.client.judge import Judge
-from drand.client.racing import Runner, verdict
+from drand.client.racing import Runner
 from drand.client.sources import MAX_BATCH, Source
 from drand.model.chain import Beacon, Round
 from drand.store.archive import BeaconArchive
@@ -34,7 +34,7 @@ class Bulk:
     ) -> AsyncGenerator[Batch, None]:
         """All rounds from `first` to `last`, ascending; `before` is the verified beacon that the first one builds on.
 
-        raises  as `drand.client.racing.verdict` says, when no source goes on from some round; StoreFailed
+        raises  as `drand.client.racing.Runner.verdict` says, when no source goes on from some round; StoreFailed
         """
         self._before = before
         at = int(first)
@@ -87,7 +87,7 @@ class Bulk:
                     failures[name] = error
                     self._runner.note_failure(error, monotonic_s() - since_s)
             if at == began_at:
-                raise verdict(f"rounds {at} to {last}", failures)
+                raise self._runner.verdict(f"rounds {at} to {last}", failures)
 
     async def _from(self, source: Source, first: Round, last: Round) -> AsyncGenerator[Batch, None]:
         """One source's batches, verified; the next one is on its way while one is verified."""

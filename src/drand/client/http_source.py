@@ -63,7 +63,6 @@ class HttpSource:
         self._apis: tuple[str, ...] = ("v2", "v1") if api == "auto" else (api,)
         self._http = BoundedHttp(self.name, timeout_s=timeout_s, headers=headers, clock=clock)
         self._proved: dict[bytes, str] = {}  # chain hash -> the API it is served with
-        self._has_pages = True  # until a page is refused
 
     @property
     def clock_ahead_s(self) -> float | None:
@@ -97,12 +96,11 @@ class HttpSource:
     async def batches(self, chain: ChainInfo, first: Round, last: Round) -> AsyncGenerator[list[Beacon], None]:
         """Pages where the server has them, else single rounds, SINGLES_AT_ONCE at a time."""
         at = int(first)
-        while at <= last and self._has_pages and await self._api(chain.hash()) == "v2":
+        while at <= last and await self._api(chain.hash()) == "v2":
             # Pages end at multiples of MAX_BATCH, so that every client asks a cache for the same ones.
             end = min(int(last), at - at % MAX_BATCH + MAX_BATCH - 1)
             page = await self._page(chain.hash(), at, end)
             if page is None:
-                self._has_pages = False
                 break
             yield page
             at = page[-1].round + 1

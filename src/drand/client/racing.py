@@ -6,6 +6,7 @@ from typing import Generic, TypeAlias, TypeVar, assert_never
 
 from collective.clock import monotonic_s
 from drand.client.errors import (
+    ClientClosed,
     ClientError,
     NoHonestSource,
     NoSourceAnswered,
@@ -48,18 +49,33 @@ class Runner:
         self.pool = pool
         self.observer = observer
         self.deadline_s = deadline_s
+        self.closed = False
 
     async def ask(self, what: str, question: Question[T]) -> T:
         """The first good answer to `question`, which verifies what it returns.
 
         what     begins the message when everybody failed
-        raises   as `verdict` says
+        raises   as `Runner.verdict` says
         """
         contest = _Contest(self, question)
         try:
             return await contest.run(what)
         finally:
             await contest.stop()
+
+    def verdict(self, what: str, failures: Mapping[str, SourceFault]) -> ClientError:
+        """The error for a question that nobody answered.
+
+        ClientClosed when that is why; the only source's own error; RoundMissing when no source has the round; else
+        NoSourceAnswered, or NoHonestSource when one of them lied
+        """
+        if self.closed:
+            return ClientClosed("the client was closed during the call")
+        errors = list(failures.values())
+        if len(errors) == 1 or (errors and all(isinstance(error, RoundMissing) for error in errors)):
+            return errors[0]
+        lied = any(isinstance(error, SourceLied) for error in errors)
+        return (NoHonestSource if lied else NoSourceAnswered)(what, failures)
 
     def note_failure(self, error: SourceFault, took_s: float) -> None:
         """Remember a failure that no race saw, for instance in the middle of a stream."""
@@ -84,16 +100,6 @@ def failed(error: SourceFault) -> Failed:
             return Failed(error.source, Fault.UNAVAILABLE)
 
 
-def verdict(what: str, failures: Mapping[str, SourceFault]) -> ClientError:
-    """The error for a question that nobody answered: the only source's own, else one that lists all."""
-    if len(failures) == 1:
-        return next(iter(failures.values()))
-    kind = NoHonestSource if any(isinstance(error, SourceLied) for error in failures.values()) else NoSourceAnswered
-    if failures and all(isinstance(error, RoundMissing) for error in failures.values()):
-        return next(iter(failures.values()))
-    return kind(what, failures)
-
-
 class _Contest(Generic[T]):
     """One race while it runs."""
 
@@ -116,7 +122,7 @@ class _Contest(Generic[T]):
             if not done:
                 self._perform(self._race.handle(Alarm(), monotonic_s()))
         if winner is None:
-            raise verdict(what, self._failures)
+            raise self._runner.verdict(what, self._failures)
         return winner.result()
 
     async def stop(self) -> None:

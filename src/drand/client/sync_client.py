@@ -8,7 +8,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +64,7 @@ class Client:
         )
         self._loop = _LoopThread()
         self.chain_hash = self._core.chain_hash
-        self._forgotten = weakref.finalize(self, self._loop.stop)  # a client never closed still ends its thread
+        self._end = weakref.finalize(self, _end, self._core, self._loop)  # also when nobody closes it
 
     def __enter__(self) -> "Client":
         return self
@@ -76,9 +76,7 @@ class Client:
 
     def close(self) -> None:
         """Give back connections, files and the thread; a second close does nothing."""
-        if self._forgotten.alive:
-            self._loop.run(self._core.close)
-            self._forgotten()
+        self._end()
 
     def info(self) -> ChainInfo:
         """The chain's information, whose recomputed hash is the chain hash asked for."""
@@ -127,6 +125,11 @@ class _LoopThread:
         self._thread: threading.Thread | None = None
         self._stopped = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was a call."""
+        return self._loop is not None
+
     def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of a coroutine that runs in the thread; raises ClientClosed after `stop`."""
         return self._wait(self._submit(call))
@@ -174,7 +177,7 @@ class _LoopThread:
     def _wait(self, future: "Future[T]") -> T:
         try:
             return future.result()
-        except asyncio.CancelledError:
+        except CancelledError:
             raise ClientClosed("the client was closed during the call") from None
         except KeyboardInterrupt:
             future.cancel()
@@ -186,6 +189,15 @@ class _LoopThread:
 
         if not self._stopped:
             self.run(close)
+
+
+def _end(core: AsyncClient, loop: _LoopThread) -> None:
+    """Close a client; its thread ends."""
+    if loop.begun:
+        loop.run(core.close)
+    else:
+        core.release()
+    loop.stop()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
