@@ -12,6 +12,7 @@ from collections.abc import Callable
 from bench import dkg, http_api, lateness, startup, sync_speed, verify
 from bench.contestants import GO_VARIABLE, contestants, say
 from bench.table import Row, markdown
+from collective.errors import CollectiveError
 
 # name -> (full run, quick run)
 MEASUREMENTS: dict[str, tuple[Callable[[], list[Row]], Callable[[], list[Row]]]] = {
@@ -22,6 +23,7 @@ MEASUREMENTS: dict[str, tuple[Callable[[], list[Row]], Callable[[], list[Row]]]]
     "dkg": (dkg.measure, lambda: dkg.measure(sizes=(4, 8), samples=1)),
     "lateness": (lateness.measure, lambda: lateness.measure(sizes=(3,), rounds=6, period_s=1)),
 }
+FAILED = "failed"
 ALSO_CALLED = {"memory": "lateness"}  # a node is weighed after the rounds whose lateness was measured
 
 
@@ -50,9 +52,20 @@ def main() -> None:
         keep_bytecode(compiled)
         for who in contestants():
             startup.start_s(who)  # compiles what an installation has compiled, and reads it from the disk once
-        rows = [row for name, runs in MEASUREMENTS.items() if name in wanted for row in runs[chosen.quick]()]
+        rows = [row for name in MEASUREMENTS if name in wanted for row in attempted(name, chosen.quick)]
     print(heading(chosen.quick), markdown(rows), sep="\n\n")
     say(f"took {time.monotonic() - started:.0f} s")
+    if any(row.ours is None and row.note.startswith(FAILED) for row in rows):
+        sys.exit(1)
+
+
+def attempted(name: str, quick: bool) -> list[Row]:
+    """The rows of one measurement; one row that says why where it fails, so that the others are not lost with it."""
+    try:
+        return MEASUREMENTS[name][quick]()
+    except (CollectiveError, RuntimeError, OSError) as error:
+        say(f"{name}: {error}")
+        return [Row(what=name, unit="", ours=None, note=f"{FAILED}: {' '.join(str(error).split())[:120]}")]
 
 
 def keep_bytecode(folder: str) -> None:

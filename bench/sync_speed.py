@@ -34,7 +34,7 @@ KNOWN_SECRETS = (7, 11)  # coefficients of a polynomial that protects nothing bu
 PATIENCE_S = 300.0
 
 
-def measure(rounds: int = 5000, samples: int = 2) -> list[Row]:
+def measure(rounds: int = 3000, samples: int = 2) -> list[Row]:
     """Beacons a second, from a node that is ready (ours) or was told to follow (Go) to its last stored beacon."""
     say(f"sync: making a chain of {rounds} rounds")
     chain = made_chain(rounds)

@@ -17,6 +17,7 @@ from drand.errors import DrandError
 READY = "drand is ready"  # what a daemon prints once its listeners are open
 STOP_PATIENCE_S = 10
 START_PATIENCE_S = 60
+LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000  # Linux gives 32768 and above to outgoing connections, others 49152
 
 
 class CommandFailed(DrandError):
@@ -28,15 +29,32 @@ class NodeDied(Unavailable):
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody listens on now (somebody may take one before we do: then `start` says so)."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports on 127.0.0.1 that nobody listens on now (somebody may take one before we do: then `start` says so).
+
+    They lie below those that systems give to outgoing connections, of which a network of daemons opens many at once.
+    """
+    entropy = SystemEntropy()
+    held: dict[int, socket.socket] = {}
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        while len(held) < count:
+            port = LOWEST_PORT + int.from_bytes(entropy.bytes(4), "big") % (HIGHEST_PORT - LOWEST_PORT)
+            if port not in held and (one := _bound(port)) is not None:
+                held[port] = one
+        return list(held)
     finally:
-        for one in sockets:
+        for one in held.values():
             one.close()
+
+
+def _bound(port: int) -> socket.socket | None:
+    """A socket bound to the port, None when it is taken."""
+    one = socket.socket()
+    try:
+        one.bind(("127.0.0.1", port))
+    except OSError:
+        one.close()
+        return None
+    return one
 
 
 @dataclass(kw_only=True)
