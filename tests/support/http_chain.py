@@ -1,8 +1,9 @@
 """A small chain on a real curve, and servers of it on loopback: honest ones, and ones that lie, hang or babble."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeAlias
@@ -55,6 +56,7 @@ class Relay:
     """What a server does; every test changes what it needs."""
 
     scheme: str = UNCHAINED
+    chain: ChainInfo | None = None  # the scheme's own
     apis: tuple[str, ...] = ("v1",)
     last: int = ROUNDS
     pages: int = 0  # rounds in a page; 0: there are none
@@ -66,6 +68,10 @@ class Relay:
     ends: bool = False  # the event stream ends after what was sent
     date: str | None = None  # of the Date header
     asked: list[str] = field(default_factory=list)
+
+    @property
+    def served(self) -> ChainInfo:
+        return self.chain or chain(self.scheme)
 
     def beacon(self, round_: int) -> Beacon:
         return self.lies.get(round_) or committee(self.scheme).beacon(round_)
@@ -82,11 +88,11 @@ class Relay:
     async def _honest(self, request: web.Request, parts: list[str]) -> web.StreamResponse:
         api = "v2" if parts[0] == "v2" else "v1"
         rest = parts[3:] if api == "v2" else parts[1:]
-        if api not in self.apis or chain(self.scheme).hash().hex() not in parts:
+        if api not in self.apis or self.served.hash().hex() not in parts:
             return web.Response(status=404, text="404 page not found\n")
         match rest:
             case ["info"]:
-                return self.json(chain_info_json(self.info or chain(self.scheme)))
+                return self.json(chain_info_json(self.info or self.served))
             case ["rounds"] if self.pages and "from" in request.query:
                 return self._page(int(request.query["from"]), int(request.query["to"]))
             case ["events"] if self.pushes:
@@ -134,6 +140,29 @@ async def serving(*relays: Relay) -> AsyncIterator[list[str]]:
     finally:
         for runner in runners:
             await runner.cleanup()
+
+
+@contextmanager
+def serving_in_a_thread(relay: Relay) -> Iterator[str]:
+    """The address of one server that runs beside blocking code."""
+    ready, urls = threading.Event(), list[str]()
+    loop, end = asyncio.new_event_loop(), asyncio.Event()
+
+    async def serve() -> None:
+        async with serving(relay) as addresses:
+            urls.extend(addresses)
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield urls[0]
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
+        loop.close()
 
 
 def altered(info: ChainInfo) -> ChainInfo:

@@ -30,6 +30,7 @@ COMMANDS: Table = {
     "relay": ("drand.cli.relay:relay", "Serve beacons of any chains to many, or export them as files."),
     "verify": ("drand.cli.verify:verify", "Verify beacons against a chain, offline."),
     "timelock": ("drand.cli.timelock:", "Lock files until a round comes, and open them."),
+    "draw": ("drand.cli.draw:draw_command", "Draw winners from a list by a coming round, or check such a draw."),
     "demo": ("drand.cli.demo:demo", "Run a whole network on this machine."),
 }
 

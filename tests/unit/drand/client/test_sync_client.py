@@ -15,7 +15,7 @@ from aiohttp import web
 from drand.client import Client
 from drand.client.chains import public_chain
 from drand.client.errors import ClientClosed, RoundMissing, RoundTooEarly
-from tests.support.http_chain import Relay, chain, committee, serving
+from tests.support.http_chain import Relay, chain, committee, serving_in_a_thread
 
 # The blocking client goes by the machine's clock: by it, this chain began long ago and is far ahead of its 40 rounds.
 
@@ -27,24 +27,8 @@ def relay() -> Relay:
 
 @pytest.fixture
 def url(relay: Relay) -> Iterator[str]:
-    """A server in a thread of its own."""
-    ready, url = threading.Event(), []
-    loop = asyncio.new_event_loop()
-    end = asyncio.Event()
-
-    async def serve() -> None:
-        async with serving(relay) as urls:
-            url.extend(urls)
-            ready.set()
-            await end.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    ready.wait(30)
-    yield url[0]
-    loop.call_soon_threadsafe(end.set)
-    thread.join()
-    loop.close()
+    with serving_in_a_thread(relay) as address:
+        yield address
 
 
 def threads() -> list[str]:
