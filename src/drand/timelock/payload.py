@@ -21,6 +21,7 @@ NONCE_BYTES = 16
 CHUNK_BYTES = 64 * 1024
 TAG_BYTES = 16
 SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES
+_NO_CHUNK_HINT = "get the file again from where it came; tlock-js up to 0.9.0 writes such a file for empty content"
 
 
 def _chunk_nonce(counter: int, *, last: bool) -> bytes:
@@ -85,6 +86,8 @@ class PayloadOpener:
         """The last chunk, where it is a short one; raises DamagedPayload unless the content is complete."""
         if self._ended:
             return b""
+        if not self._held and not self._counter:
+            raise DamagedPayload("the file ends before its content begins: it was cut short", hint=_NO_CHUNK_HINT)
         if not self._held:
             raise DamagedPayload("the file ends between two chunks of its content: it was cut short")
         if len(self._held) == TAG_BYTES and self._counter:
