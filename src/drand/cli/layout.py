@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from collective.errors import BadSetting
-from drand.daemon.folders import MULTIBEACON, BeaconFolder, beacon_ids
+from drand.daemon.folders import BeaconFolder, beacon_ids
+from drand.daemon.migration import has_old_layout
 
 
 def refuse_old_layout(folder: Path) -> None:
     """Raise BadSetting for a folder of before beacon ids existed: <folder>/key and no <folder>/multibeacon."""
-    if (folder / MULTIBEACON).is_dir() or not (folder / "key").is_dir():
-        return
-    raise BadSetting(
-        f"{folder} has the old layout of one beacon only",
-        hint=f"stop the daemon, then move key, groups and db from {folder} to {folder / MULTIBEACON / 'default'}",
-    )
+    if has_old_layout(folder):
+        raise BadSetting(
+            f"{folder} has the old layout of one beacon only",
+            hint=f"bring it into today's with `drand util migrate --folder {folder}`; the old files stay",
+        )
 
 
 def chosen_beacons(folder: Path, beacon_id: str | None, *, every: bool) -> list[BeaconFolder]:

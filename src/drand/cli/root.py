@@ -55,6 +55,7 @@ UTIL: Table = {
     "remote-status": ("drand.cli.util:remote_status", "The state of a beacon on other nodes."),
     "backup": ("drand.cli.util:backup", "Have the daemon write a copy of a beacon's store."),
     "self-sign": ("drand.cli.keys:self_sign", "Sign the public identity with its own key."),
+    "migrate": ("drand.cli.migrate:migrate", "Bring a folder of before beacon ids into today's layout."),
     "reset": ("drand.cli.reset:reset", "Forget share, group and beacons of one beacon id; keys are kept."),
     "del-beacon": ("drand.cli.reset:del_beacon", "Delete a round and all later ones from the stopped daemon's store."),
 }

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from collective.errors import BadSetting
-from drand.cli.layout import refuse_old_layout
 from drand.cli.options import CERTS_DIR, CONTROL, FILE, FOLDER, TLS_DISABLE, VERBOSE, BeaconId
 from drand.cli.output import print_banner, warn
+from drand.daemon.folders import MULTIBEACON
+from drand.daemon.migration import migrate_old_layout
 from drand.daemon.settings import Settings
 
 
@@ -82,7 +83,8 @@ def start(
         raise BadSetting(f"the database engine {db!r} is not available in this version", hint="leave out --db")
     if skip_validation:
         warn("--skipValidation changes nothing: beacons are always verified")
-    refuse_old_layout(folder)
+    if migrate_old_layout(folder):
+        warn(f"{folder} had the layout of one beacon only; its files were copied to {folder / MULTIBEACON}")
     settings = Settings(
         folder=folder,
         private_listen=private_listen,

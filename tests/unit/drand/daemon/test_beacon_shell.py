@@ -374,9 +374,10 @@ async def test_who_does_not_get_our_partials_is_known_and_said_after_a_minute(
     assert "failed connections crossed threshold in the last minute" in caplog.text
 
 
-async def test_a_node_without_a_group_has_nothing_to_say_after_a_minute(fresh: Site):
+async def test_a_node_without_a_group_has_nothing_to_say_after_a_minute(fresh: Site, caplog: pytest.LogCaptureFixture):
     fresh.shell.start()
     fresh.shell.on_minute()
+    assert caplog.records == []
 
 
 async def test_a_journal_without_its_beginning_is_refused_at_the_start(fresh: Site):

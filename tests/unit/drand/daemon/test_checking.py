@@ -68,6 +68,7 @@ async def test_a_worker_without_work_is_ended(checker: BeaconChecker, monkeypatc
     async with asyncio.timeout(30):
         while checker.has_worker:  # noqa: ASYNC110  # nothing tells: the next turn of the loop ends it
             await asyncio.sleep(0)
+    assert await checker.bad_rounds(REAL.group, REAL.beacons(1, 20)) == frozenset(), "another one is started"
 
 
 async def test_ctrl_c_is_the_daemon_s_to_answer(checker: BeaconChecker):

@@ -1,10 +1,12 @@
 """What the operator is told once a minute, and what of strangers' messages."""
 
+import asyncio
 import logging
 
 import pytest
 
 from collective.errors import OutOfTurn
+from drand.daemon import watching as module
 from drand.daemon.reach import Reach
 from drand.daemon.refusals import LINES_A_MINUTE, Refusals
 from drand.daemon.watching import ClockWatch, MinuteWatch
@@ -120,5 +122,19 @@ async def test_a_watch_is_closed_once_and_may_be_closed_before_it_began():
     watch = MinuteWatch(SetClock(), tuple)
     watch.close()
     watch.start()
+    running = watch._task
+    assert running is not None
     watch.close()
+    watch.close()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_the_minute_is_looked_at_again_and_again(monkeypatch: pytest.MonkeyPatch):
+    looks = asyncio.Queue[int]()
+    watch = MinuteWatch(SetClock(), lambda: looks.put_nowait(1) or ())
+    monkeypatch.setattr(module, "MINUTE_S", 0.0)
+    watch.start()
+    async with asyncio.timeout(30):
+        assert [await looks.get() for _ in range(3)] == [1, 1, 1]
     watch.close()
