@@ -36,7 +36,7 @@ from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.routing import beacon_meant, version_check_wanted
 from drand.net.tls import ServerTls, load_roots, load_server_tls
-from drand.protocol.steps import Fact
+from drand.protocol.steps import Fact, RoundMade
 
 STOP_GRACE_S = 0.75  # calls under way may end
 
@@ -62,6 +62,7 @@ class Daemon:
         self.http_address: HostPort | None = None
         self.shells: dict[str, BeaconShell] = {}
         self.chains: dict[bytes, str] = {}  # chain hash -> canonical beacon id
+        self.served: dict[str, ServedChain] = {}  # by canonical beacon id
         self.metrics = Metrics(self.clock)
         self.routes = HttpRoutes()
         self._tls = self._load_tls()
@@ -211,6 +212,7 @@ class Daemon:
     def _forget(self, shell: BeaconShell) -> None:
         """Nobody is led to the beacon any more."""
         self.shells.pop(shell.beacon_id, None)
+        self.served.pop(shell.beacon_id, None)
         for chain_hash, name in list(self.chains.items()):
             if name == shell.beacon_id:
                 del self.chains[chain_hash]
@@ -252,11 +254,14 @@ class Daemon:
         chain_hash = group.chain_info().hash()
         if chain_hash not in self.chains:
             self.chains[chain_hash] = shell.beacon_id
-            self.routes.register(ServedChain(shell, group), default=shell.beacon_id == DEFAULT_BEACON_ID)
+            chain = self.served[shell.beacon_id] = ServedChain(shell, group)
+            self.routes.register(chain, default=shell.beacon_id == DEFAULT_BEACON_ID)
         self.metrics.settled(shell.beacon_id, group)
 
     def observe(self, shell: BeaconShell, fact: Fact) -> None:
         """A beacon reports a fact."""
+        if isinstance(fact, RoundMade) and shell.beacon_id in self.served:
+            self.served[shell.beacon_id].note_signers(fact.round, fact.signers)
         self.metrics.observe(shell.beacon_id, fact)
         self.metrics.stands(shell.beacon_id, shell.machine.state)
 

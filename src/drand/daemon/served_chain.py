@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from drand.daemon.beacon import BeaconShell
-from drand.daemon.feed import Subscription
+from drand.daemon.feed import FeedClosed, Subscription
+from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Group
 from drand.net.http_chain import Contributions
@@ -55,5 +56,8 @@ class ServedChain:
         return Contributions(group.threshold, members, tuple(self._signed))
 
     async def wait(self, round_: Round) -> Beacon:
-        """The beacon of `round_` as soon as it is stored."""
-        return self._shell.store.get(round_) or await self._shell.feed.wait(round_)
+        """The beacon of `round_` as soon as it is stored; raises BeaconNotFound when the chain is stopped first."""
+        try:
+            return self._shell.store.get(round_) or await self._shell.feed.wait(round_)
+        except FeedClosed as error:
+            raise BeaconNotFound(f"round {round_} is not here, and this node stops serving the chain") from error

@@ -228,6 +228,21 @@ async def test_the_daemon_stops_at_once_with_streams_and_held_requests_open(plan
         await daemon.load("default")
 
 
+async def test_a_held_request_is_told_to_come_again_when_the_daemon_stops(planted: Planted):
+    daemon = Daemon(settings(planted.node(0)))
+    await daemon.start()
+    shell = daemon.shell("default")
+    await beacon_of(shell, 2)
+    shell._errands.cancel()
+    shell._alarms.cancel_all()  # no more rounds: the next one is waited for
+    assert shell.head is not None
+    held = asyncio.create_task(asyncio.to_thread(get, daemon.http_address, f"/public/{shell.head.round + 1}"))
+    while not daemon._http.held and not held.done():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await daemon.stop()
+    assert (await held)[0] == 404
+
+
 async def _read_for_ever(client: PeerClient, peer: Peer) -> tuple[int, str]:
     count = 0
     try:
