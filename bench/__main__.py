@@ -8,8 +8,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from subprocess import SubprocessError
 
-from bench import dkg, http_api, lateness, startup, sync_speed, verify
+from bench import client, dkg, http_api, lateness, startup, sync_speed, verify
 from bench.contestants import GO_VARIABLE, contestants, say
 from bench.table import Row, markdown
 from collective.errors import CollectiveError
@@ -17,6 +18,7 @@ from collective.errors import CollectiveError
 # name -> (full run, quick run)
 MEASUREMENTS: dict[str, tuple[Callable[[], list[Row]], Callable[[], list[Row]]]] = {
     "verify": (verify.measure, lambda: verify.measure(count=1000, samples=2)),
+    "client": (client.measure, lambda: client.measure(count=1000, samples=2)),
     "startup": (startup.measure, lambda: startup.measure(samples=3)),
     "http": (http_api.measure, lambda: http_api.measure(samples=1, duration_s=2)),
     "sync": (sync_speed.measure, lambda: sync_speed.measure(rounds=2000, samples=1)),
@@ -63,7 +65,7 @@ def attempted(name: str, quick: bool) -> list[Row]:
     """The rows of one measurement; one row that says why where it fails, so that the others are not lost with it."""
     try:
         return MEASUREMENTS[name][quick]()
-    except (CollectiveError, RuntimeError, OSError) as error:
+    except (CollectiveError, RuntimeError, OSError, SubprocessError) as error:
         say(f"{name}: {error}")
         return [Row(what=name, unit="", ours=None, note=f"{FAILED}: {' '.join(str(error).split())[:120]}")]
 
