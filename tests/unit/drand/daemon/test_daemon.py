@@ -14,6 +14,7 @@ from drand.daemon.control_face import CeremonyLost, ControlFace
 from drand.daemon.daemon import Daemon, Stopping
 from drand.daemon.folders import beacon_ids
 from drand.daemon.opening import AlreadyLoaded, UnsignedIdentity, VaultAway, open_beacon
+from drand.daemon.peer_face import PeerFace
 from drand.errors import BeaconNotFound, UnknownBeacon
 from drand.model.chain import Round
 from drand.model.group import Peer
@@ -445,6 +446,21 @@ async def test_rounds_that_are_not_there_and_chains_that_are_not_ours(planted: P
         with pytest.raises(PeerRefused, match="unknown chain hash"):
             await client.public_rand(peer, Round(1), Metadata(chain_hash=b"\x01" * 32))
         assert issubclass(BeaconNotFound, Exception)
+
+
+async def test_streams_begin_at_a_stored_round_or_with_the_next_one(planted: Planted):
+    async with running(planted.node(0)) as daemon:
+        face, shell = PeerFace(daemon), daemon.shell("default")
+        await beacon_of(shell, 3)
+        stored = face.public_rand_stream(DEFAULT, Round(1), "x:1")
+        assert (await anext(stored))[0].round == 1
+        head = shell.head
+        assert head is not None
+        async with asyncio.timeout(30):
+            fresh = face.public_rand_stream(DEFAULT, Round(0), "x:1")
+            assert (await anext(fresh))[0].round > head.round
+            with pytest.raises(BeaconNotFound, match="no beacon stored above requested round"):
+                await anext(face.sync(DEFAULT, SyncRequest(Round(10**9), "default"), "x:1"))
 
 
 async def test_a_stranger_s_status_dials_members_only(planted: Planted, client: PeerClient, tmp_path: Path):
