@@ -68,7 +68,9 @@ def test_a_second_daemon_on_the_folder_of_a_running_one_is_refused(pair: Network
     private, public, control = free_ports(3)
     elsewhere = {"private": f"127.0.0.1:{private}", "public": f"127.0.0.1:{public}", "control": str(control)}
     assert str(running.folder) in one_error(replace(running, daemon=None, **elsewhere).launch())
-    assert running.get("/health").status == 200
+    assert running.daemon is not None
+    assert running.daemon.alive
+    assert running.body("/public/1"), "the first daemon serves on"
 
 
 def scramble(path: Path) -> Callable[[], None]:
