@@ -38,12 +38,12 @@ class PayloadSealer:
 
     def update(self, data: bytes) -> bytes:
         """The chunks that are certain once `data` is known."""
-        held = self._held + data if self._held else data
+        held = memoryview(self._held + data if self._held else data)
         sealed, start = [], 0
         while len(held) - start > CHUNK_BYTES:
             sealed.append(self._seal(held[start : start + CHUNK_BYTES], last=False))
             start += CHUNK_BYTES
-        self._held = held[start:]
+        self._held = bytes(held[start:])
         return b"".join(sealed)
 
     def finish(self) -> bytes:
@@ -51,7 +51,7 @@ class PayloadSealer:
         held, self._held = self._held, b""
         return self._seal(held, last=True)
 
-    def _seal(self, chunk: bytes, *, last: bool) -> bytes:
+    def _seal(self, chunk: bytes | memoryview, *, last: bool) -> bytes:
         sealed = self._cipher.encrypt(_chunk_nonce(self._counter, last=last), chunk, None)
         self._counter += 1
         return sealed
@@ -71,14 +71,14 @@ class PayloadOpener:
 
         All of the iterator must be used up before the next call.
         """
-        held = self._held + data if self._held else data
+        held = memoryview(self._held + data if self._held else data)
         start = 0
         self._held = b""
         while len(held) - start >= SEALED_CHUNK_BYTES:
             self._refuse_more()
             yield self._open_full(held[start : start + SEALED_CHUNK_BYTES])
             start += SEALED_CHUNK_BYTES
-        self._held = held[start:]
+        self._held = bytes(held[start:])
         if self._held:
             self._refuse_more()
 
@@ -103,7 +103,7 @@ class PayloadOpener:
         if self._ended:
             raise DamagedPayload("there is more after the last chunk of the content")
 
-    def _open_full(self, sealed: bytes) -> bytes:
+    def _open_full(self, sealed: memoryview) -> bytes:
         """A chunk of full length: one of many, or the last one."""
         chunk = self._open(sealed, last=False)
         if chunk is None:
@@ -113,7 +113,7 @@ class PayloadOpener:
             raise DamagedPayload(f"chunk {self._counter} of the content was altered or is not in its place")
         return chunk
 
-    def _open(self, sealed: bytes, *, last: bool) -> bytes | None:
+    def _open(self, sealed: bytes | memoryview, *, last: bool) -> bytes | None:
         try:
             chunk = self._cipher.decrypt(_chunk_nonce(self._counter, last=last), sealed, None)
         except InvalidTag:

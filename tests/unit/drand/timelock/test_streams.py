@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from collective.errors import BadSetting, CollectiveError
 from drand.timelock import (
+    DamagedArmor,
     DamagedHeader,
     DamagedPayload,
     ForgedHeader,
@@ -164,6 +165,8 @@ def test_a_stanza_added_or_removed_is_noticed():
     armor=st.booleans(),
 )
 @example(place=0, change=("stop", 0), armor=False)
+@example(place=0, change=("insert", 9), armor=True)
+@example(place=0, change=("insert", 10), armor=True)
 def test_any_change_of_a_file_is_an_error_and_gives_no_wrong_content(place: int, change: tuple[str, int], armor: bool):
     data = sealed(content(CHUNK_BYTES + 50), armor=armor)
     place %= len(data)
@@ -177,10 +180,34 @@ def test_any_change_of_a_file_is_an_error_and_gives_no_wrong_content(place: int,
         case _:
             changed = data[:place]
     if changed == data or (armor and changed.replace(b"\r\n", b"\n").strip() == data.strip()):
-        assert decrypt_bytes(changed, [KEY]) == content(CHUNK_BYTES + 50)
+        assert opened_or_error(changed) in (content(CHUNK_BYTES + 50), DamagedArmor)  # white space around an armor
+        assert changed != data or opened_or_error(changed) != DamagedArmor
         return
     released, _ = released_before_failing(changed)
     assert content(CHUNK_BYTES + 50).startswith(released)
+
+
+def opened_or_error(data: bytes) -> bytes | type[CollectiveError]:
+    try:
+        return decrypt_bytes(data, [KEY])
+    except CollectiveError as error:
+        return type(error)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(b"", b""), (b"\n\n", b"\n"), (b" \t\r\n", b" \n\t"), (b"\n" * 1000, b" " * 1000)]
+)
+def test_white_space_on_lines_of_its_own_around_an_armor_is_allowed(start: bytes, end: bytes):
+    armored = sealed(b"x", armor=True)
+    assert decrypt_bytes(start + armored + end, [KEY]) == b"x"
+    assert decrypt_bytes(start + armored.replace(b"\n", b"\r\n") + end, [KEY]) == b"x"
+    assert decrypt_bytes(armored.rstrip(b"\n"), [KEY]) == b"x"
+
+
+@pytest.mark.parametrize(("start", "end"), [(b" ", b""), (b"\n" * 1100, b""), (b"", b" " * 1100), (b"", b"\nx")])
+def test_text_or_too_much_white_space_around_an_armor_is_refused(start: bytes, end: bytes):
+    assert opened_or_error(start + sealed(b"x", armor=True) + end) in (DamagedArmor, NotAnAgeFile)
+    assert opened_or_error(sealed(b"x", armor=True)[:-1] + b" \n") is DamagedArmor
 
 
 @settings(max_examples=200, deadline=None)
