@@ -90,7 +90,7 @@ class HttpRoutes:
         match request.path.split("/")[1:]:
             case ["v2", *rest]:
                 return self._v2.answer(rest, request, now)
-            case [""] | ["page", "page.css" | "page.js" | "sha256.js" | "icon.svg"]:
+            case [""] | ["page", "page.css" | "page.js" | "sha256.js" | "draw.js" | "icon.svg"]:
                 return page(request) or NOT_FOUND
             case ["public", "latest"]:
                 return self._on_chain(None, request, now, _latest)
