@@ -434,4 +434,7 @@ class Network:
 
     def hold(self, ceremony: Ceremony, nodes: Sequence[Node] | None = None) -> list[str]:
         """A whole key generation; returns what each `share` printed."""
-        return [share.succeed() for share in self.shares(ceremony, nodes)]
+        shares = self.shares(ceremony, nodes)
+        for share in reversed(shares):  # a participant's reason comes sooner than the leader's end of patience
+            share.succeed()
+        return [share.output for share in shares]
