@@ -103,7 +103,7 @@ def _build(name: str) -> Scheme:
         case "bls-unchained-on-g1":  # deprecated: hashes to G1 under G2's tag, a mistake kept for its chains
             return Scheme(name, BlsScheme(bls12381(), keys_on_g1=False, domain=G2_DOMAIN), False, _sha256)
         case "bls-bn254-unchained-on-g1":
-            # Imported here: only its own chains pay for the curve and for pycryptodome (a quarter of a start).
+            # Imported here: only its own chains pay for the curve and for pycryptodome.
             from collective.groups.bn import bn254
             from collective.keccak import keccak256
 
