@@ -1,0 +1,56 @@
+"""Files that appear whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from collective.files import DiskRefused, replacing_file
+
+
+def test_a_file_written_piece_by_piece_replaces_the_old_one_at_the_end(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with replacing_file(path, 0o600) as file:
+        file.write(b"ne")
+        assert path.read_bytes() == b"old"
+        file.write(b"w")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_and_raise(path: Path, error: type[BaseException]) -> None:
+    with replacing_file(path, 0o600) as file:
+        file.write(b"new")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_ends_with_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(error):
+        write_and_raise(path, error)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_to_a_full_disk(path: Path) -> None:
+    with replacing_file(path, 0o600) as file:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, file.fileno())
+        os.close(full)
+        file.write(b"x" * 100_000)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(DiskRefused, match="No such file"), replacing_file(tmp_path / "no" / "file", 0o600):
+        pytest.fail("there was nothing to write to")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path):
+    with pytest.raises(DiskRefused, match="No space"):
+        write_to_a_full_disk(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
