@@ -32,7 +32,7 @@ def server() -> Iterator[ChainServer]:
 def tle() -> str:
     named = os.environ.get(VARIABLE)
     if not named:
-        pytest.skip(f"no {VARIABLE}: build cmd/tle of github.com/drand/tlock and name the binary")
+        pytest.skip(f"no {VARIABLE}: the path of a tle binary")
     return named
 
 
