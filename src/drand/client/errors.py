@@ -20,6 +20,7 @@ ClientError
     RoundMissing            it does not have the round (yet)
     ChainNotServed          it does not serve the chain
   RoundTooEarly             the round's time has not come; `round`, `due_unix_s`
+  BeforeGenesis             a moment before the chain's first round
   ClockSuspect              this machine's clock is wrong; `off_by_s`
   NoSourceAnswered          every source failed; `failures` says how each did
     NoHonestSource          and at least one of them lied

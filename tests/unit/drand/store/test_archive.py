@@ -1,0 +1,82 @@
+"""The client's archive: any rounds of any chains, several writers, and files that are something else."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drand.model.chain import Beacon, Round
+from drand.store.archive import BeaconArchive
+from drand.store.contract import StoreFailed
+from drand.store.sqlite import open_store
+
+A, B = b"a" * 32, b"b" * 32
+
+
+def beacon(round_: int) -> Beacon:
+    return Beacon(Round(round_), round_.to_bytes(48, "big"), b"before")
+
+
+@given(stored=st.sets(st.integers(0, 40)), first=st.integers(0, 45), limit=st.integers(0, 50))
+def test_runs_and_gaps_are_those_of_a_set(tmp_path_factory, stored: set[int], first: int, limit: int):
+    archive = BeaconArchive(tmp_path_factory.mktemp("archive") / "a")
+    archive.put(A, map(beacon, stored))
+    archive.put(B, [beacon(first)])
+    run, at = [], first
+    while at in stored and len(run) < limit:
+        run.append(beacon(at))
+        at += 1
+    assert archive.run(A, Round(first), limit) == run
+    assert archive.get(A, Round(first)) == (beacon(first) if first in stored else None)
+    assert archive.next_stored(A, Round(first)) == min((one for one in stored if one >= first), default=None)
+    assert archive.count(A) == len(stored)
+    archive.close()
+
+
+def test_what_was_stored_is_there_again_and_how_far_was_walked(tmp_path: Path):
+    archive = BeaconArchive(tmp_path / "folder" / "a")
+    assert archive.walked(A) == 0
+    archive.put(A, [beacon(7)])
+    archive.set_walked(A, Round(7))
+    archive.close()
+    again = BeaconArchive(tmp_path / "folder" / "a")
+    assert again.get(A, Round(7)) == beacon(7)
+    assert (again.walked(A), again.walked(B)) == (7, 0)
+    again.close()
+
+
+def test_two_write_to_one_file(tmp_path: Path):
+    one, two = BeaconArchive(tmp_path / "a"), BeaconArchive(tmp_path / "a")
+    for round_ in range(20):
+        (one, two)[round_ % 2].put(A, [beacon(round_)])
+    assert one.run(A, Round(0), 100) == two.run(A, Round(0), 100) == [beacon(round_) for round_ in range(20)]
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize("content", [b"no database" * 500, b"SQLite format 3\x00" + bytes(2000)])
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: bytes):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(StoreFailed):
+        BeaconArchive(tmp_path / "a")
+
+
+def test_the_store_of_a_node_is_no_archive(tmp_path: Path):
+    open_store(tmp_path / "drand.sqlite", chained=False).close()
+    with pytest.raises(StoreFailed, match="no archive"):
+        BeaconArchive(tmp_path / "drand.sqlite")
+
+
+def test_a_closed_archive_says_so(tmp_path: Path):
+    archive = BeaconArchive(tmp_path / "a")
+    archive.close()
+    archive.close()
+    with pytest.raises(StoreFailed, match="closed"):
+        archive.get(A, Round(1))
+
+
+def test_rounds_beyond_what_the_file_can_number_are_not_there(tmp_path: Path):
+    archive = BeaconArchive(tmp_path / "a")
+    assert archive.get(A, Round(2**64 - 1)) is None
+    archive.close()
