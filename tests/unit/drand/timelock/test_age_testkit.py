@@ -5,7 +5,7 @@ They are the files below `testdata` of the Go module c2sp.org/CCTV/age, which Go
     export AGE_TESTKIT="$(go mod download -json c2sp.org/CCTV/age@v0.0.0-20251208015420-e9274a7bdbfd |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"] + "/testdata")')"
 
-(run in a folder that has a go.mod, or with GOFLAGS=-mod=mod; the npm package cctv-age holds the same files).
+(it works in any folder and keeps a copy; the npm package cctv-age holds the same files).
 Passphrase and post-quantum recipients are not ours: their vectors still have to be told apart from damaged files.
 """
 
