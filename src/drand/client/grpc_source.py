@@ -21,7 +21,7 @@ from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Peer
 from drand.model.packets import OUR_VERSION, Metadata, SyncRequest
 from drand.net.addresses import parse_host_port
-from drand.net.errors import PeerRefused, PeerUnreachable
+from drand.net.errors import OtherRound, PeerRefused, PeerUnreachable
 from drand.net.peer_client import PeerClient
 
 T = TypeVar("T")
@@ -61,10 +61,7 @@ class GrpcSource:
     async def beacon(self, chain: ChainInfo, round_: Round | None) -> Beacon:
         """One round, or the latest."""
         metadata = await self._about(chain)
-        beacon = await self._bounded(self._open().public_rand(self._peer, round_ or Round(0), metadata))
-        if round_ is not None and beacon.round != round_:
-            raise WrongRound(self.name, f"answered with round {beacon.round}, asked for {round_}")
-        return beacon
+        return await self._bounded(self._open().public_rand(self._peer, round_ or Round(0), metadata))
 
     async def batches(self, chain: ChainInfo, first: Round, last: Round) -> AsyncGenerator[list[Beacon], None]:
         """A SyncChain stream, until `last` is there."""
@@ -132,6 +129,8 @@ class GrpcSource:
                 return SourceUnreachable(self.name, str(error), hint=error.advice)
             case PeerRefused():  # v1.5.11 says UNKNOWN for a round that it lacks
                 return RoundMissing(self.name, f"refused ({error.code}): {error.text[:200]}")
+            case OtherRound():
+                return WrongRound(self.name, str(error))
             case InvalidChainInfo():
                 return WrongChain(self.name, str(error))
             case Malformed():

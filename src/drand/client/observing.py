@@ -1,7 +1,7 @@
 """What a client tells whoever wants to count: hooks for metrics and logs. The client itself logs nothing."""
 
 from drand.client.beacon import VerifiedBeacon
-from drand.client.errors import SourceFault
+from drand.client.errors import ClientError, SourceFault
 
 
 class Observer:
@@ -15,6 +15,9 @@ class Observer:
 
     def failed(self, source: str, error: SourceFault, took_s: float) -> None:
         """A source failed; `SourceLied` among the errors says that it is not honest."""
+
+    def gave_up(self, error: ClientError) -> None:
+        """A watch got no answer from anybody; it asks again in a moment."""
 
     def hit(self, beacon: VerifiedBeacon) -> None:
         """A beacon came from memory or from the archive; nobody was asked."""

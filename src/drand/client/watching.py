@@ -49,10 +49,13 @@ class Watch:
         """The rounds before the next one that are there already, but for the newest, which may not be out yet."""
         if last - self._coming < 1:
             return
-        async with aclosing(self._client.rounds(self._coming, last - 1)) as found:
-            async for beacon in found:
-                self._coming = Round(beacon.round + 1)
-                yield beacon
+        try:
+            async with aclosing(self._client.rounds(self._coming, last - 1)) as found:
+                async for beacon in found:
+                    self._coming = Round(beacon.round + 1)
+                    yield beacon
+        except (SourceFault, NoSourceAnswered) as error:
+            self._client.observer.gave_up(error)  # what is missing is asked for again, one by one
         yield await self._by_clock()
 
     async def _by_clock(self) -> VerifiedBeacon:
@@ -63,8 +66,8 @@ class Watch:
                 beacon = await self._client.get(self._coming)
             except RoundTooEarly as early:
                 await self._client.sleep(max(early.due_unix_s - self._client.clock.now(), 0.0))
-            except (SourceFault, NoSourceAnswered):
-                # The observer has heard of it. A watch goes on: sources come back.
+            except (SourceFault, NoSourceAnswered) as error:
+                self._client.observer.gave_up(error)  # a watch goes on: sources come back
                 await self._client.sleep(pause_s)
                 pause_s = min(2 * pause_s, max(float(self._client.chain.period_s), FIRST_PAUSE_S))
             else:

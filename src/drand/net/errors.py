@@ -49,6 +49,10 @@ class MethodMissing(PeerRefused):
     hint = "check the address: a drand v1.5 node should be listening there"
 
 
+class OtherRound(Malformed):
+    """A peer answered with another round than the one it was asked for."""
+
+
 class DaemonAbsent(Unavailable):
     """Nobody listens on the control address."""
 

@@ -9,7 +9,7 @@ from typing import TypeAlias, assert_never
 
 import grpc
 
-from collective.errors import CollectiveError, Malformed
+from collective.errors import CollectiveError
 from drand.errors import InvalidChainInfo
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Identity, Peer
@@ -28,7 +28,7 @@ from drand.model.packets import (
 from drand.model.schemes import Scheme
 from drand.model.status import NodeStatus
 from drand.net.channels import Channels, peer_error, settle
-from drand.net.errors import PeerUnreachable
+from drand.net.errors import OtherRound, PeerUnreachable
 from drand.net.sync_reader import SyncReader
 from drand.wire.bundles import encode_dkg_packet
 from drand.wire.gen import drand_pb2, protocol_pb2, public_pb2
@@ -199,7 +199,7 @@ class PeerClient:
         raw = await self._ask(peer, "/drand.Public/PublicRand", request.SerializeToString(), QUESTION_DEADLINE_S)
         beacon = decode_public_rand(raw)
         if round_ and beacon.round != round_:
-            raise Malformed(f"{peer.address} answered with round {beacon.round}, asked for {round_}")
+            raise OtherRound(f"{peer.address} answered with round {beacon.round}, asked for {round_}")
         return beacon
 
     async def home(self, peer: Peer, metadata: Metadata, deadline_s: float = PING_DEADLINE_S) -> None:

@@ -190,6 +190,24 @@ async def test_a_watch_from_the_past_catches_up():
         assert seen == list(range(5, ROUNDS + 1))
 
 
+async def test_a_watch_that_catches_up_outlives_sources_that_are_away():
+    given_up: list[str] = []
+
+    class Notes(Observer):
+        def gave_up(self, error):
+            given_up.append(type(error).__name__)
+            relay.last = ROUNDS  # the rest is there at the next attempt
+
+    clock, relay = FakeClock(), Relay(last=9)
+    async with (
+        serving(relay) as urls,
+        AsyncClient(chain(), urls, clock=clock, sleep=clock.sleep, observer=Notes()) as client,
+        aclosing(client.watch(7)) as rounds,
+    ):
+        assert [(await anext(rounds)).round for _ in range(20)] == list(range(7, 27))
+    assert given_up == ["RoundMissing"]
+
+
 async def test_times_and_rounds():
     async with AsyncClient(chain(), ["http://127.0.0.1:1"], clock=FakeClock()) as client:
         assert await client.round_at(GENESIS_S) == 1

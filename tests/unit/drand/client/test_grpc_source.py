@@ -9,10 +9,10 @@ from drand.client.async_client import AsyncClient
 from drand.client.errors import (
     ChainNotServed,
     ForgedBeacon,
-    MalformedAnswer,
     RoundMissing,
     SourceUnreachable,
     WrongChain,
+    WrongRound,
 )
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.packets import Metadata, SyncRequest
@@ -74,7 +74,7 @@ async def test_the_lies_of_a_node_are_told_apart(node: Node):
     async with client_of(node) as client:
         with pytest.raises(ForgedBeacon):
             await client.get(7)
-        with pytest.raises(MalformedAnswer, match="round 9, asked for 8"):
+        with pytest.raises(WrongRound, match="round 9, asked for 8"):
             await client.get(8)
         with pytest.raises(ForgedBeacon, match="round 7"):
             await anext(client.rounds(1, 7))
