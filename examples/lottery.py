@@ -4,7 +4,7 @@ The same with a coming round, on the command line: `drand draw --from tickets.tx
 """
 
 from drand.client.chains import public_chain
-from drand.client.draw import check, commit, draw, encode_receipt, parse_receipt
+from drand.client.draw import Announcement, check, commit, draw, encode_receipt, parse_receipt
 from drand.model.chain import Beacon, Round
 
 TICKETS = [f"ticket {number:03}" for number in range(1, 101)]
@@ -16,13 +16,17 @@ def main() -> None:
     assert chain is not None
 
     # Before the round: fix the list and how many win, and publish this hash and the round.
-    commitment = commit(TICKETS, winners_wanted=3)
-    announced_unix_s = chain.genesis_unix_s - 3600
-    print(f"{len(TICKETS)} tickets, list {commitment.list_sha256.hex()}, drawn by round 1 of quicknet")
+    announced = Announcement(
+        chain=chain,
+        commitment=commit(TICKETS, winners_wanted=3),
+        round=Round(1),
+        committed_unix_s=chain.genesis_unix_s - 3600,
+    )
+    print(f"{len(TICKETS)} tickets, list {announced.commitment.list_sha256.hex()}, drawn by round 1 of quicknet")
 
     # After it: Client("quicknet").get(1) would fetch and verify this beacon; here it is at hand, `check` verifies it.
     beacon = Beacon(Round(1), bytes.fromhex(QUICKNET_ROUND_1))
-    receipt = encode_receipt(draw(chain, commitment, TICKETS, beacon, announced_unix_s))
+    receipt = encode_receipt(draw(announced, TICKETS, beacon))
 
     # Anybody, later, with the receipt alone:
     for place, winner in enumerate(check(parse_receipt(receipt)).winners, 1):

@@ -1,5 +1,6 @@
 """`drand draw`: winners from a list, by a round that nobody knows yet; and checking such a draw."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,17 @@ from drand.cli.output import PUBLIC_MODE, print_json, warn
 from drand.cli.timelock_chains import chosen_chain
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.client.draw import (
+    MAX_ANNOUNCEMENT_BYTES,
     MAX_LIST_BYTES,
     MAX_RECEIPT_BYTES,
-    Commitment,
+    Announcement,
     Receipt,
     check,
     commit,
     draw,
+    encode_announcement,
     encode_receipt,
+    parse_announcement,
     parse_entries,
     parse_receipt,
     receipt_fields,
@@ -50,6 +54,9 @@ DEFAULT_CHAIN = "quicknet"
 @click.option("--url", "urls", multiple=True, metavar="URL", help="A server of the chain; repeat it for more.")
 @click.option("--out", type=FILE, metavar="FILE", help="Write the receipt here (default: draw-ROUND.json).")
 @click.option("--private", is_flag=True, help="Leave the entries out of the receipt; checking needs the list again.")
+@click.option(
+    "--resume", "announced_file", type=EXISTING_FILE, metavar="FILE", help="Go on with a draw that was interrupted."
+)
 @click.option("--check", "receipt_file", type=EXISTING_FILE, metavar="RECEIPT", help="Check a receipt, offline.")
 @JSON
 def draw_command(
@@ -61,34 +68,57 @@ def draw_command(
     urls: tuple[str, ...],
     out: Path | None,
     private: bool,
+    announced_file: Path | None,
     receipt_file: Path | None,
     as_json: bool,
 ) -> None:
     """Draw winners from a list by a coming round, or check such a draw.
 
-    The commitment (the list's hash, the number of winners, the round) is printed first: publish it. When the round
-    is there, the winners follow from it, and a receipt is written that anybody can check with --check.
+    The announcement (the list's hash, the number of winners, the round) is printed and written first: publish it.
+    When the round is there, the winners follow from it, and a receipt is written that anybody can check with --check.
     """
     if receipt_file is not None:
-        if winners or round_ or at or out or private or urls:
+        if winners or round_ or at or out or private or urls or announced_file:
             raise click.UsageError("--check goes with --from, --chain and --json only")
         show(checked_file(receipt_file, list_file, chain), as_json, checked=True)
         return
-    if list_file is None or winners is None or (round_ is None) == (at is None):
+    if announced_file is not None:
+        if winners or round_ or at or chain or list_file is None:
+            raise click.UsageError("--resume needs --from, and goes with --url, --out, --private and --json")
+        entries = parse_entries(read(list_file, MAX_LIST_BYTES))
+        announced = parse_announcement(read(announced_file, MAX_ANNOUNCEMENT_BYTES))
+        require_list(announced, entries)
+    elif list_file is None or winners is None or (round_ is None) == (at is None):
         raise click.UsageError("a draw needs --from, --winners, and either --round or --at")
-    entries = parse_entries(read(list_file, MAX_LIST_BYTES))
-    commitment = commit(entries, winners)
-    info = chosen_chain(chain or DEFAULT_CHAIN, urls)
-    deciding = chosen_round(info, round_, at)
-    target = out or Path(f"draw-{deciding}.json")
+    else:
+        entries = parse_entries(read(list_file, MAX_LIST_BYTES))
+        announced = new_announcement(entries, winners, chosen_chain(chain or DEFAULT_CHAIN, urls), round_, at)
+    target = out or Path(f"draw-{announced.round}.json")
     require_free(target)
-    announce(info, commitment, deciding, len(entries))
-    committed_unix_s = int(SystemClock().now())
-    beacon = awaited(info, deciding, urls)
-    receipt = draw(info, commitment, entries, beacon.plain, committed_unix_s)
+    announce(announced, len(entries))
+    if announced_file is None:
+        beside = target.with_name(target.name + ".announced")
+        replace_file(beside, encode_announcement(announced), PUBLIC_MODE)
+        click.echo(f"kept in: {beside} (to go on after an interruption: --resume)", err=True)
+    receipt = draw(announced, entries, awaited(announced.chain, announced.round, urls).plain)
     keep(target, encode_receipt(receipt, with_entries=not private))
     click.echo(f"receipt: {target}", err=True)
     show(receipt, as_json, checked=False)
+
+
+def new_announcement(
+    entries: Sequence[str], winners: int, info: ChainInfo, round_: int | None, at: str | None
+) -> Announcement:
+    """The commitment of now to a coming round; raises BadSetting."""
+    commitment, deciding = commit(entries, winners), chosen_round(info, round_, at)
+    now = int(SystemClock().now())
+    return Announcement(chain=info, commitment=commitment, round=deciding, committed_unix_s=now)
+
+
+def require_list(announced: Announcement, entries: Sequence[str]) -> None:
+    """Raise BadSetting, before any waiting, unless the list is the announced one."""
+    if commit(entries, announced.commitment.winners_wanted) != announced.commitment:
+        raise BadSetting("the list is not the one that was announced: its hash differs")
 
 
 def read(path: Path, most_bytes: int) -> bytes:
@@ -139,13 +169,14 @@ def keep(target: Path, data: bytes) -> None:
         replace_file(beside, data, PUBLIC_MODE)
 
 
-def announce(info: ChainInfo, commitment: Commitment, round_: Round, entries: int) -> None:
-    """The commitment, on stderr: publish it before the round is due."""
+def announce(announced: Announcement, entries: int) -> None:
+    """The announcement, on stderr: publish it before the round is due."""
+    info = announced.chain
     lines = {
-        "list": f"{entries} entries, SHA-256 {commitment.list_sha256.hex()}",
-        "winners": str(commitment.winners_wanted),
+        "list": f"{entries} entries, SHA-256 {announced.commitment.list_sha256.hex()}",
+        "winners": str(announced.commitment.winners_wanted),
         "chain": f"{info.beacon_id} {info.hash().hex()}",
-        "round": f"{round_}, due {shown_moment(info.schedule.due_unix_s(round_))}",
+        "round": f"{announced.round}, due {shown_moment(info.schedule.due_unix_s(announced.round))}",
     }
     for name, text in lines.items():
         click.echo(f"{name + ':':<9}{text}", err=True)

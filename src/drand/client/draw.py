@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from collective.errors import BadSetting, CollectiveError, Malformed
+from collective.errors import BadSetting, Malformed
 from drand.client.errors import InvalidReceipt
 from drand.client.sampling import Sampler
-from drand.model.chain import Beacon, ChainInfo
+from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.verification import ChainVerifier
 from drand.wire.http_json import chain_info_v2_json, parse_beacon, parse_chain_info
 
 FORMAT = "drand-draw-receipt/1"
+ANNOUNCED = "drand-draw-announcement/1"
 MAX_LIST_BYTES = 256 * 2**20
 MAX_RECEIPT_BYTES = 2 * MAX_LIST_BYTES
+MAX_ANNOUNCEMENT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,16 @@ def commit(entries: Sequence[str], winners_wanted: int) -> Commitment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A draw that was announced and is still to be made."""
+
+    chain: ChainInfo
+    commitment: Commitment
+    round: Round
+    committed_unix_s: int  # by the clock of who announced it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """A draw, with all that is needed to check it offline."""
 
@@ -99,17 +111,21 @@ class Receipt:
         return self.chain.schedule.due_unix_s(self.beacon.round)
 
 
-def draw(
-    chain: ChainInfo, commitment: Commitment, entries: Sequence[str], beacon: Beacon, committed_unix_s: int
-) -> Receipt:
-    """The receipt of a draw with a verified beacon."""
-    positions = commitment.positions(len(entries), beacon.randomness)
+def draw(announced: Announcement, entries: Sequence[str], beacon: Beacon) -> Receipt:
+    """The receipt of a draw with the verified beacon of the announced round.
+
+    raises  BadSetting when the list or the round is not the announced one
+    """
+    if commit(entries, announced.commitment.winners_wanted) != announced.commitment:
+        raise BadSetting("the list is not the one that was announced: its hash differs")
+    if beacon.round != announced.round:
+        raise BadSetting(f"round {announced.round} was announced, this is round {beacon.round}")
     return Receipt(
-        chain=chain,
-        commitment=commitment,
-        committed_unix_s=committed_unix_s,
+        chain=announced.chain,
+        commitment=announced.commitment,
+        committed_unix_s=announced.committed_unix_s,
         beacon=beacon,
-        positions=tuple(positions),
+        positions=tuple(announced.commitment.positions(len(entries), beacon.randomness)),
         entries=tuple(entries),
     )
 
@@ -176,27 +192,69 @@ def encode_receipt(receipt: Receipt, *, with_entries: bool = True) -> bytes:
 
 def parse_receipt(data: bytes) -> Receipt:
     """A receipt, not checked. Raises Malformed, InvalidChainInfo, and InvalidReceipt for fields that contradict."""
-    if len(data) > MAX_RECEIPT_BYTES:
-        raise Malformed(f"a receipt of {len(data)} bytes")
+    fields = _fields(data, FORMAT, MAX_RECEIPT_BYTES)
     try:
-        fields = json.loads(data)
-        if fields.get("format") != FORMAT:
-            raise Malformed(f"this is no draw receipt: its format is not {FORMAT!r}")
         entries = fields.get("entries")
         receipt = Receipt(
-            chain=parse_chain_info(json.dumps(fields["chain"]).encode()),
-            commitment=Commitment(bytes.fromhex(fields["list_sha256"]), _whole(fields["winners_wanted"])),
+            chain=_chain(fields),
+            commitment=_commitment(fields),
             committed_unix_s=_whole(fields["committed_unix_s"]),
             beacon=parse_beacon(json.dumps(fields["beacon"]).encode()),
             positions=tuple(_whole(place) for place in fields["positions"]),
             entries=None if entries is None else tuple(_text(entry) for entry in entries),
         )
-    except CollectiveError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"this is no draw receipt: {error!r}"[:300]) from error
     _require_told(receipt, fields)
     return receipt
+
+
+def encode_announcement(announced: Announcement) -> bytes:
+    """The announcement as indented JSON: to be published, and to go on with after an interruption."""
+    fields = {
+        "format": ANNOUNCED,
+        "chain": json.loads(chain_info_v2_json(announced.chain)),
+        "list_sha256": announced.commitment.list_sha256.hex(),
+        "winners_wanted": announced.commitment.winners_wanted,
+        "committed_unix_s": announced.committed_unix_s,
+        "round": announced.round,
+        "round_due_unix_s": announced.chain.schedule.due_unix_s(announced.round),
+    }
+    return json.dumps(fields, indent=2).encode() + b"\n"
+
+
+def parse_announcement(data: bytes) -> Announcement:
+    """An announcement; raises Malformed, InvalidChainInfo."""
+    fields = _fields(data, ANNOUNCED, MAX_ANNOUNCEMENT_BYTES)
+    try:
+        return Announcement(
+            chain=_chain(fields),
+            commitment=_commitment(fields),
+            committed_unix_s=_whole(fields["committed_unix_s"]),
+            round=Round(_whole(fields["round"])),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise Malformed(f"this is no draw announcement: {error!r}"[:300]) from error
+
+
+def _fields(data: bytes, wanted: str, most_bytes: int) -> dict[str, Any]:
+    if len(data) > most_bytes:
+        raise Malformed(f"{len(data)} bytes, at most {most_bytes} expected")
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"this is no JSON: {error}"[:300]) from error
+    if not isinstance(fields, dict) or fields.get("format") != wanted:
+        raise Malformed(f"this is no draw receipt or announcement: its format is not {wanted!r}")
+    return fields
+
+
+def _chain(fields: Mapping[str, Any]) -> ChainInfo:
+    return parse_chain_info(json.dumps(fields["chain"]).encode())
+
+
+def _commitment(fields: Mapping[str, Any]) -> Commitment:
+    return Commitment(bytes.fromhex(fields["list_sha256"]), _whole(fields["winners_wanted"]))
 
 
 def _require_told(receipt: Receipt, fields: Mapping[str, Any]) -> None:

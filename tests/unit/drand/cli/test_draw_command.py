@@ -9,8 +9,9 @@ import pytest
 
 from collective.clock import SystemClock
 from drand.cli.root import run
+from drand.client.draw import Announcement, commit, encode_announcement
 from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_USAGE
-from drand.model.chain import ChainInfo
+from drand.model.chain import ChainInfo, Round
 from drand.wire.http_json import chain_info_json
 from tests.support.http_chain import Relay, chain, committee, serving_in_a_thread
 
@@ -47,6 +48,7 @@ def test_a_draw_is_announced_waited_for_written_and_checked(
     winners = drawn.out.split()
     assert len(set(winners)) == 2
     assert set(winners) <= set(NAMES.split())
+    assert json.loads(Path("receipt.json.announced").read_text())["round"] == round_
     receipt = json.loads(Path("receipt.json").read_text())
     assert receipt["list_sha256"] in drawn.err
     assert drawn.err.index(receipt["list_sha256"]) < drawn.err.index("receipt.json")
@@ -86,6 +88,26 @@ def test_a_time_names_the_first_round_due_then_and_a_private_receipt_holds_no_na
     assert capsys.readouterr().out.split()[0] in NAMES.split()
 
 
+def test_an_interrupted_draw_goes_on_as_it_was_announced(
+    folder: Path, fast: ChainInfo, url: str, capsys: pytest.CaptureFixture[str]
+):
+    announced = Announcement(
+        chain=fast,
+        commitment=commit(NAMES.split(), 2),
+        round=Round(15),  # come while nobody was there
+        committed_unix_s=fast.schedule.due_unix_s(15) - 1,
+    )
+    Path("kept.announced").write_bytes(encode_announcement(announced))
+    resume = ["draw", "--resume", "kept.announced", "--from", "names.txt", "--url", url]
+    assert run(resume) == 0
+    winners = capsys.readouterr().out.split()
+    assert run(["draw", "--check", "draw-15.json", "--chain", "chain.json"]) == 0
+    assert capsys.readouterr().out.split() == winners
+    Path("names.txt").write_text("Mallory\n" + NAMES)
+    assert run([*resume, "--out", "other.json"]) == EXIT_FAILURE
+    assert "its hash differs" in capsys.readouterr().err
+
+
 def test_a_round_that_is_known_already_decides_nothing(folder: Path, capsys: pytest.CaptureFixture[str]):
     options = ["--from", "names.txt", "--winners", "1", "--chain", "chain.json", "--url", "http://127.0.0.1:1"]
     assert run(["draw", *options, "--round", "3"]) == EXIT_FAILURE
@@ -109,6 +131,8 @@ def test_a_receipt_is_never_overwritten(folder: Path, capsys: pytest.CaptureFixt
         ["--from", "names.txt", "--round", "5"],
         ["--from", "names.txt", "--winners", "1", "--round", "5", "--at", "2030-01-01"],
         ["--check", "chain.json", "--winners", "1"],
+        ["--resume", "chain.json"],
+        ["--resume", "chain.json", "--from", "names.txt", "--round", "5"],
         ["--from", "names.txt", "--winners", "0", "--round", "5"],
     ],
 )

@@ -11,18 +11,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collective.errors import BadSetting, CollectiveError, Malformed
-from drand.client.draw import Receipt, check, commit, draw, encode_receipt, parse_entries, parse_receipt
+from drand.client.draw import (
+    Announcement,
+    Receipt,
+    check,
+    commit,
+    draw,
+    encode_announcement,
+    encode_receipt,
+    parse_announcement,
+    parse_entries,
+    parse_receipt,
+)
 from drand.client.errors import InvalidReceipt
 from drand.client.sampling import Sampler
 from drand.errors import InvalidBeacon, InvalidChainInfo
+from drand.model.chain import Round
 from tests.support.http_chain import CHAINED, UNCHAINED, chain, committee
 
 ENTRIES = ["Ada", "Barbara", "Grace", "Hedy", "Katherine", "Margaret", "Radia", "Sophie"]
 
 
 def receipt(scheme: str = UNCHAINED, round_: int = 9) -> Receipt:
+    return draw(announced(scheme, round_), ENTRIES, committee(scheme).beacon(round_))
+
+
+def announced(scheme: str = UNCHAINED, round_: int = 9) -> Announcement:
     before = chain(scheme).schedule.due_unix_s(round_) - 5
-    return draw(chain(scheme), commit(ENTRIES, 3), ENTRIES, committee(scheme).beacon(round_), before)
+    return Announcement(
+        chain=chain(scheme), commitment=commit(ENTRIES, 3), round=Round(round_), committed_unix_s=before
+    )
+
+
+def test_an_announcement_is_read_back_and_holds_the_draw_to_it():
+    assert parse_announcement(encode_announcement(announced())) == announced()
+    with pytest.raises(BadSetting, match="its hash differs"):
+        draw(announced(), ENTRIES[1:], committee().beacon(9))
+    with pytest.raises(BadSetting, match="round 9 was announced"):
+        draw(announced(), ENTRIES, committee().beacon(10))
+    with pytest.raises(Malformed):
+        parse_announcement(encode_receipt(receipt()))
+    with pytest.raises(Malformed):
+        parse_announcement(encode_announcement(announced()).replace(b'"round": 9', b'"round": "9"'))
 
 
 def test_the_hash_of_a_plain_list_is_that_of_its_file():
