@@ -5,9 +5,7 @@ from drand.errors import InvalidBeacon
 from drand.model.chain import Beacon, Round
 from drand.model.verification import ChainVerifier
 
-QUICKNET_ROUND_1 = (
-    "b55e7cb2d5c613ee0b2e28d6750aabbb78c39dcc96bd9d38c2c2e12198df95571de8e8e402a0cc48871c7089a2b3af4b"
-)
+QUICKNET_ROUND_1 = "b55e7cb2d5c613ee0b2e28d6750aabbb78c39dcc96bd9d38c2c2e12198df95571de8e8e402a0cc48871c7089a2b3af4b"
 
 
 def main() -> None:

@@ -10,5 +10,7 @@ settings.load_profile("pydrand")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--rewrite-transcripts", action="store_true", help="write tests/transcripts/*.txt anew; their diff is the review"
+        "--rewrite-transcripts",
+        action="store_true",
+        help="write tests/transcripts/*.txt anew; read their diff",
     )

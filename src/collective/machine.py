@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 EventT = TypeVar("EventT", contravariant=True)
-EffectT = TypeVar("EffectT", covariant=True)
+EffectT = TypeVar("EffectT")
 RecordT = TypeVar("RecordT")
 
 
 class Machine(Protocol[EventT, EffectT]):
     """A protocol as a value that is stepped."""
 
-    def handle(self, event: EventT, now: float) -> "list[EffectT]":
+    def handle(self, event: EventT, now: float) -> list[EffectT]:
         """Take one event at unix time `now` (seconds); answer with effects, to be carried out in order."""
         ...
 

@@ -18,8 +18,8 @@ from collective.machine import Due, Machine, WakeAt
 EventT = TypeVar("EventT")
 EffectT = TypeVar("EffectT")
 
-MAX_NESTED = 10_000        # events raised by effects within one step; more means two machines feed each other
-LONGEST_NAP_S = 5.0        # alarms look at the wall clock at least this often, so that a stepped clock is noticed
+MAX_NESTED = 10_000  # events raised by effects within one step; more means two machines feed each other
+LONGEST_NAP_S = 5.0  # alarms look at the wall clock at least this often, so that a stepped clock is noticed
 
 
 class Runner(Generic[EventT, EffectT]):

@@ -29,7 +29,17 @@ LAYERS = {
 
 # importer prefix -> what it never imports
 FORBIDDEN = {
-    "drand.protocol": ("drand.wire", "drand.vault", "asyncio", "time", "random", "secrets", "logging", "os", "datetime"),
+    "drand.protocol": (
+        "drand.wire",
+        "drand.vault",
+        "asyncio",
+        "time",
+        "random",
+        "secrets",
+        "logging",
+        "os",
+        "datetime",
+    ),
     "drand.vault": ("drand.protocol", "drand.net", "drand.store", "drand.daemon", "grpc", "aiohttp", "sqlite3"),
     "collective": ("drand", "conode"),
     "drand": ("conode",),

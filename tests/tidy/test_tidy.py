@@ -64,7 +64,9 @@ def test_no_test_sleeps_and_every_test_asserts(path: Path):
     helpers = {f.name for f in functions(path) if not f.name.startswith("test_") and checks_something(f, set())}
     for function in functions(path):
         if function.name.startswith("test_"):
-            assert checks_something(function, helpers), f"{name(path)}:{function.lineno} {function.name} asserts nothing"
+            assert checks_something(function, helpers), (
+                f"{name(path)}:{function.lineno} {function.name} asserts nothing"
+            )
 
 
 def checks_something(function: ast.AST, helpers: set[str]) -> bool:
@@ -81,7 +83,17 @@ def checks_something(function: ast.AST, helpers: set[str]) -> bool:
 
 
 def test_no_committed_file_names_this_machine_or_a_registry_host():
-    bad = re.compile("|".join(["/wor" + "k/", "/far" + "m/", "files.python" + "hosted.org", "pypi" + ".org/simple", "registry.npm" + "js.org"]))
+    bad = re.compile(
+        "|".join(
+            [
+                "/wor" + "k/",
+                "/far" + "m/",
+                "files.python" + "hosted.org",
+                "pypi" + ".org/simple",
+                "registry.npm" + "js.org",
+            ]
+        )
+    )
     found = []
     for path in tracked():
         if path.suffix not in TEXT or path.stat().st_size > 1_000_000:

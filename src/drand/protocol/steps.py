@@ -26,13 +26,15 @@ class LeadCeremony:
     threshold: int
     period_s: int
     catchup_period_s: int
-    dkg_timeout_s: int                 # length of one phase
-    beacon_offset_s: int               # between the ceremony's latest end and genesis; 0 means 1
+    dkg_timeout_s: int  # length of one phase
+    beacon_offset_s: int  # between the ceremony's latest end and genesis; 0 means 1
     secret: bytes
     entropy: UserEntropy | None = None
 
     def __repr__(self) -> str:
-        return f"LeadCeremony(nodes={self.nodes}, threshold={self.threshold}, period_s={self.period_s}, secret=<redacted>)"
+        return (
+            f"LeadCeremony(nodes={self.nodes}, threshold={self.threshold}, period_s={self.period_s}, secret=<redacted>)"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,8 @@ class Call:
 class FetchBeacons:
     """Open a SyncChain stream; come back with BeaconsReceived (in bounded batches) and at last StreamEnded.
 
-    The shell closes the stream after the beacon of `up_to`, and ends it with a reason when nothing came for `patience_s`.
+    The shell closes the stream after the beacon of `up_to`, and ends it with a reason when nothing came for
+    `patience_s`.
     """
 
     call_id: int
@@ -198,7 +201,7 @@ class Publish:
     beacon: Beacon
 
 
-# ---------------------------------------------------------------- facts: what logs, metrics and progress displays are made of
+# ---------------------------------------------------------------- facts: what logs, metrics and displays are made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +225,7 @@ class PhaseChanged:
     """The key generation moved on."""
 
     phase: Phase
-    received: int                      # bundles of the phase that ended
+    received: int  # bundles of the phase that ended
     expected: int
 
 
@@ -313,7 +316,7 @@ Effect: TypeAlias = (
 class Ids:
     """Numbers calls and requests; deterministic, shared by the machines of one beacon process.
 
-    `boot` differs from one start of the process to the next (the shell passes it), so that the ids of two lives never meet.
+    `boot` differs from one start of the process to the next (the shell passes it): the ids of two lives never meet.
     """
 
     boot: str = ""
@@ -329,9 +332,42 @@ class Ids:
 
 
 __all__ = [
-    "Abandon", "AbandonCeremony", "Answered", "AskVault", "BeaconsChecked", "BeaconsReceived", "Call", "CallFailed",
-    "CandidateJoined", "CeremonyFailed", "CeremonyFinished", "CheckBeacons", "Command", "Commanded", "CulpritNamed",
-    "Due", "Effect", "Event", "Fact", "FetchBeacons", "GroupProposed", "Ids", "JoinCeremony", "LeadCeremony", "Noted",
-    "Persist", "PhaseChanged", "Publish", "Received", "Report", "Restarted", "RoundMade", "RoundMissed", "Send",
-    "StreamEnded", "SyncProgressed", "VaultReplied", "WakeAt",
+    "Abandon",
+    "AbandonCeremony",
+    "Answered",
+    "AskVault",
+    "BeaconsChecked",
+    "BeaconsReceived",
+    "Call",
+    "CallFailed",
+    "CandidateJoined",
+    "CeremonyFailed",
+    "CeremonyFinished",
+    "CheckBeacons",
+    "Command",
+    "Commanded",
+    "CulpritNamed",
+    "Due",
+    "Effect",
+    "Event",
+    "Fact",
+    "FetchBeacons",
+    "GroupProposed",
+    "Ids",
+    "JoinCeremony",
+    "LeadCeremony",
+    "Noted",
+    "Persist",
+    "PhaseChanged",
+    "Publish",
+    "Received",
+    "Report",
+    "Restarted",
+    "RoundMade",
+    "RoundMissed",
+    "Send",
+    "StreamEnded",
+    "SyncProgressed",
+    "VaultReplied",
+    "WakeAt",
 ]

@@ -2,6 +2,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+
 from collective.errors import CollectiveError, OutOfTurn
 from collective.machine import Due, WakeAt
 from collective.runner import LONGEST_NAP_S, MAX_NESTED, Alarms, Runner
@@ -38,7 +39,9 @@ def make(effects: dict[str, list[str]], **perform: str):
         if effect in perform:
             runner.post(perform[effect])
 
-    runner = Runner(Script(effects), perform=carry_out, refused=lambda e, x: refused.append((e, x)), clock=VirtualClock())
+    runner = Runner(
+        Script(effects), perform=carry_out, refused=lambda e, x: refused.append((e, x)), clock=VirtualClock()
+    )
     return runner, done, refused
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from collective.sim.clocks import SimulatedClock
 from collective.sim.contacts import Contact, ContactLink
 from collective.sim.disk import SimulatedDisk

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED, Committee, real_committee
 
 from collective.errors import Malformed, MalformedPoint
 from drand.model.chain import Round
@@ -21,6 +20,7 @@ from drand.protocol.aggregation import (
     RoundTooEarly,
     UnknownSigner,
 )
+from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED, Committee, real_committee
 
 CHAINED = Committee(TOY_CHAINED, size=7, threshold=4)
 UNCHAINED = Committee(TOY_UNCHAINED, size=7, threshold=4)

@@ -5,9 +5,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.alone import COMMITTEE, Alone
-from tests.support.committee import GENESIS_S, PERIOD_S, TOY_CHAINED, TOY_UNCHAINED, Committee, real_committee
-from tests.support.stage import Stage
 
 from collective.errors import BadSetting
 from collective.machine import Persist, WakeAt
@@ -29,6 +26,9 @@ from drand.protocol.steps import (
     StreamEnded,
 )
 from drand.protocol.ticker import Ticker
+from tests.support.alone import COMMITTEE, Alone
+from tests.support.committee import GENESIS_S, PERIOD_S, TOY_CHAINED, TOY_UNCHAINED, Committee, real_committee
+from tests.support.stage import Stage
 
 # ---------------------------------------------------------------- a normal round
 

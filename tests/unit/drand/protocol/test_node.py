@@ -3,9 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED
-from tests.support.network import SECRET, START_S, Network, without_bundles_from
-from tests.support.people import person
 
 from collective.errors import OutOfTurn
 from collective.machine import Persist
@@ -36,6 +33,9 @@ from drand.protocol.steps import (
     StreamEnded,
     VaultReplied,
 )
+from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED
+from tests.support.network import SECRET, START_S, Network, without_bundles_from
+from tests.support.people import person
 
 ALL_RUN = [State.RUNNING] * 5
 

@@ -3,17 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.committee import TOY_UNCHAINED
-from tests.support.people import people, person
 
 from collective.errors import BadSetting, InvalidSignature, OutOfTurn
 from collective.machine import WakeAt
 from drand.errors import InvalidGroup
 from drand.model.group import NANOSECONDS, Group, Node, Peer, indexed
 from drand.model.packets import AskIdentity, GroupPush, SignalPacket
+from drand.protocol.ceremony_view import State, view_of_setup
 from drand.protocol.setup_follower import FollowerStage, SetupFollower
 from drand.protocol.setup_rules import ALARM, Candidates, SetupFailed, SharedSecret, WrongSecret
 from drand.protocol.steps import Abandon, Call, Ids, JoinCeremony, Noted, Report
+from tests.support.committee import TOY_UNCHAINED
+from tests.support.people import people, person
 
 NOW = 1_000_000.5
 SECRET = b"a secret of at least 32 characters"
@@ -176,10 +177,45 @@ def test_the_signal_is_repeated_while_waiting_so_that_a_restarted_leader_finds_u
     follower = waiting()
     again = call_of(follower.on_due(NOW + 60))
     assert isinstance(again.question, SignalPacket)
-    assert follower.on_call_failed(again.call_id, "connection refused", NOW + 61) == [WakeAt(ALARM, NOW + 121)]
+    assert follower.on_call_failed(again.call_id, "connection refused", NOW + 61)[-1] == WakeAt(ALARM, NOW + 121)
     again = call_of(follower.on_due(NOW + 121))
-    assert follower.on_answered(again.call_id, None, NOW + 122) == [WakeAt(ALARM, NOW + 182)]
+    assert follower.on_answered(again.call_id, None, NOW + 122)[-1] == WakeAt(ALARM, NOW + 182)
+    again = call_of(follower.on_due(NOW + 182))
+    assert follower.on_answered(again.call_id, None, NOW + 183) == [WakeAt(ALARM, NOW + 243)]
     assert follower.outcome is None
+
+
+def test_the_last_reason_why_the_leader_does_not_answer_is_there_to_be_shown_until_it_does():
+    follower = joining()
+    question = call_of(follower.start(NOW))
+    assert follower.trouble == ""
+    follower.on_call_failed(question.call_id, "connection refused", NOW)
+    assert follower.trouble == "connection refused"
+    question = call_of(follower.on_due(NOW + 1))
+    signal = call_of(follower.on_answered(question.call_id, LEADER.identity, NOW + 1))
+    follower.on_call_failed(signal.call_id, "no DKG in progress", NOW + 1)
+    assert view_of_setup(State.JOINING, follower).trouble == "no DKG in progress"
+    follower.on_answered(call_of(follower.on_due(NOW + 3)).call_id, None, NOW + 3)
+    assert view_of_setup(State.JOINING, follower).trouble == ""
+
+
+def test_a_leader_lost_while_waiting_is_told_of_once_and_again_when_it_is_back():
+    follower, told, now = waiting(), [], NOW
+    for reason in ("connection refused", "connection refused", "no answer", None, None):
+        now += 60
+        call = call_of(follower.on_due(now))
+        if reason is None:
+            effects = follower.on_answered(call.call_id, None, now)
+        else:
+            effects = follower.on_call_failed(call.call_id, reason, now)
+        told.append([effect.fact.text for effect in effects if isinstance(effect, Report)])
+    assert told == [
+        ["the leader node0:4000, which expects us, does not answer now (connection refused)"],
+        [],
+        ["the leader node0:4000, which expects us, does not answer now (no answer)"],
+        ["the leader node0:4000 answers again"],
+        [],
+    ]
 
 
 def test_waiting_ends_after_two_weeks():

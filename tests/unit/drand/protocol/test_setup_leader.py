@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.support.committee import TOY_UNCHAINED
-from tests.support.people import people, person
 
 from collective.errors import BadSetting, InvalidSignature, OutOfTurn
 from collective.machine import WakeAt
@@ -15,6 +13,8 @@ from drand.model.vault_messages import GroupSigned, IdentityShown, RequestId, Si
 from drand.protocol.setup_leader import DuplicateCandidate, LeaderStage, SetupLeader
 from drand.protocol.setup_rules import ALARM, Candidates, SetupFailed, WrongSecret, fresh_genesis_unix_s
 from drand.protocol.steps import Abandon, AskVault, Call, CandidateJoined, Ids, LeadCeremony, Noted, Report
+from tests.support.committee import TOY_UNCHAINED
+from tests.support.people import people, person
 
 NOW = 1_000_000.5
 SECRET = b"a secret of at least 32 characters"

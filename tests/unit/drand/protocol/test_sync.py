@@ -6,8 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.committee import TOY_UNCHAINED, Committee
-from tests.support.stage import words
 
 from drand.errors import InvalidBeacon
 from drand.model.chain import Beacon, Index, Round
@@ -28,6 +26,8 @@ from drand.protocol.steps import (
     StreamEnded,
 )
 from drand.protocol.sync import Sync, Verified
+from tests.support.committee import TOY_UNCHAINED, Committee
+from tests.support.stage import words
 
 COMMITTEE = Committee(size=5, threshold=3)
 
@@ -132,9 +132,34 @@ def test_when_all_peers_fail_the_sync_is_over_until_it_is_wanted_again() -> None
     for _ in range(3):
         assert node.end("no beacon stored above requested round")[-1].startswith("fetch 1..6")
     effects = node.sync.on_ended(StreamEnded(node.stream, None))
-    assert effects[-1] == Report(Noted("warning", "sync failed: no peer has round 1"))
+    assert effects[-1] == Report(Noted("debug", "sync failed: no peer has round 1"))
     assert not node.sync.running
     assert node.want(6) == ["fetch 1..6 from n3:1"]
+
+
+def failed_attempt(node: Behind, target: int) -> str:
+    """All four peers end without a beacon; returns the level at which that is reported."""
+    node.want(target)
+    for _ in range(3):
+        node.end("no beacon stored above requested round")
+    (*_, last) = node.sync.on_ended(StreamEnded(node.stream, None))
+    assert isinstance(last, Report)
+    assert isinstance(last.fact, Noted)
+    assert last.fact.text.startswith("sync failed: no peer has round")
+    return last.fact.level
+
+
+def test_only_a_round_that_stays_missing_at_all_peers_is_worth_a_warning() -> None:
+    node = Behind()
+    assert [failed_attempt(node, 6) for _ in range(11)] == (["debug"] * 4 + ["warning"]) * 2 + ["debug"]
+
+
+def test_a_chain_that_catches_up_round_by_round_warns_of_nothing() -> None:
+    node = Behind()
+    for head in range(1, 12):
+        assert failed_attempt(node, head + 3) == "debug"
+        node.chain.append(node.committee.beacon(head))
+        node.sync.appended(node.chain.head)
 
 
 def test_what_is_being_verified_still_counts_after_the_last_peer_has_failed() -> None:

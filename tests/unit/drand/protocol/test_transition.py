@@ -1,7 +1,6 @@
 """From candidates to an epoch, and from records back to where a process stood."""
 
 import pytest
-from tests.support.people import people
 
 from collective.errors import MalformedPoint, NotEnoughShares
 from drand.errors import InvalidGroup
@@ -21,6 +20,7 @@ from drand.model.records import (
 )
 from drand.protocol.restart import Kept, check_belongs, sort_records
 from drand.protocol.transition import fresh_epoch, fresh_terms, qualified_group
+from tests.support.people import people
 
 PEOPLE = people(5)
 CANDIDATES = Group(
