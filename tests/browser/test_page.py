@@ -24,10 +24,16 @@ ENTRIES = [f"ticket {number}" for number in range(1, 301)]
 
 CONTRAST = """
 const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-const rgb = (css) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+const rgb = (css) => {
+  canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1);
+  return [...canvas.getImageData(0, 0, 1, 1).data];
+};
 const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
   .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = (el) => { for (; el; el = el.parentElement) { const c = rgb(getComputedStyle(el).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255]; };
+const behind = (el) => {
+  for (; el; el = el.parentElement) { const c = rgb(getComputedStyle(el).backgroundColor); if (c[3] === 255) return c; }
+  return [255, 255, 255];
+};
 const low = [];
 for (const el of document.querySelectorAll("body *")) {
   const text = [...el.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
@@ -92,8 +98,8 @@ def test_a_round_appears_within_a_second_of_its_time(page: Chromium, chain: Livi
 
 
 def test_the_randomness_shown_is_that_of_the_round(page: Chromium, chain: LivingChain):
-    both = "return [Number(document.getElementById('round').dataset.round), document.getElementById('randomness').innerText]"
-    round_, randomness = page.run(both)
+    number = "Number(document.getElementById('round').dataset.round)"
+    round_, randomness = page.run(f"return [{number}, document.getElementById('randomness').innerText]")
     found = chain.get(Round(round_))
     assert found is not None
     assert randomness == found.randomness.hex()
@@ -203,7 +209,7 @@ def test_both_themes_can_be_read_on_wide_and_narrow_screens(page: Chromium, chai
     page.screenshot(SHOTS / f"page-{theme}-{width}.png")
     assert page.run(CONTRAST) == []
     assert page.run(UNNAMED) == []
-    assert page.run("return document.documentElement.scrollWidth <= innerWidth"), "it is wider than the screen"
+    assert page.run("return document.documentElement.scrollWidth") <= width, "it is wider than the screen"
     page.devtools("Emulation.clearDeviceMetricsOverride", {})
     page.devtools("Emulation.setEmulatedMedia", {"features": []})
 

@@ -32,6 +32,7 @@ class LivingChain:
         self.chain = replace(group.chain_info(), beacon_id=beacon_id)
         self.feed = BeaconFeed()
         self.forged: set[int] = set()
+        self.lies = False  # every round from now on is given out with a wrong signature
         self._members = members
         self._beacons = [self.committee.beacon(round_) for round_ in range(PAST_ROUNDS)]
 
@@ -74,7 +75,7 @@ class LivingChain:
         while True:
             coming = Round(len(self._beacons))
             await asyncio.sleep(max(self.chain.schedule.due_unix_s(coming) - clock.now(), 0))
-            beacon = self.committee.beacon(coming)
+            beacon = self.committee.lie(coming) if self.lies else self.committee.beacon(coming)
             self._beacons.append(beacon)
             self.feed.publish(beacon)
 

@@ -89,7 +89,8 @@ function showLateness() {
   const measured = rounds.filter((one) => one.late_s !== null).slice(0, MEASURED).reverse();
   if (!measured.length) return;
   const late = measured.map((one) => Math.max(one.late_s, 0));
-  const top = Math.max(1, ...late), width = 480 / MEASURED;
+  const worst = Math.max(...late), width = 480 / MEASURED;
+  const top = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10].find((one) => one >= worst) ?? worst;
   $("lateness").replaceChildren(
     ...[0, 60, 120].map((y) => drawing("line", { x1: 0, x2: 480, y1: y, y2: y })),
     ...late.map((s, i) => {

@@ -1,0 +1,66 @@
+"""Static export: the files of a server, written incrementally."""
+
+from pathlib import Path
+
+import pytest
+
+from drand.relay import export
+from drand.relay.export import CannotWrite, run_export
+from drand.relay.settings import RelaySettings
+from drand.wire.http_json import beacon_json, parse_chain_info, parse_chains
+from tests.support.living_chain import PAST_ROUNDS, InThread, LivingChain
+
+
+def files(out: Path) -> set[str]:
+    return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+
+
+def test_an_export_has_the_paths_and_bodies_of_the_api_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    chain = LivingChain()
+    hash_ = chain.info().hash().hex()
+    with InThread(chain) as server:
+        settings = RelaySettings(sources=(server.url,))
+        list(run_export(settings, tmp_path, 1, 7))
+        for name in ("public/7", f"{hash_}/public/7"):
+            assert (tmp_path / name).read_bytes() == beacon_json(chain.committee.beacon(7))
+        assert parse_chain_info((tmp_path / "v2/beacons/default/info").read_bytes()) == chain.info()
+        assert parse_chains((tmp_path / "chains").read_bytes()) == (chain.info().hash(),)
+        assert "public/8" not in files(tmp_path)
+        written: list[str] = []
+        real = export.write_once
+        monkeypatch.setattr(export, "write_once", lambda path, body: (written.append(path.name), real(path, body)))
+        list(run_export(settings, tmp_path, 1, 12))
+        assert sorted(map(int, set(written))) == [8, 9, 10, 11, 12]
+        latest = int((tmp_path / f"{hash_}/public/latest").read_bytes().split(b",")[0].split(b":")[1])
+        assert latest >= PAST_ROUNDS - 1
+
+
+def test_an_export_whose_mark_is_damaged_looks_at_every_file(tmp_path: Path):
+    chain = LivingChain()
+    with InThread(chain) as server:
+        settings = RelaySettings(sources=(server.url,))
+        list(run_export(settings, tmp_path, 1, 5))
+        mark = tmp_path / "v2" / "chains" / chain.info().hash().hex() / ".exported"
+        mark.write_bytes(b"\xff")
+        (tmp_path / "public" / "3").unlink()
+        list(run_export(settings, tmp_path, 1, 5))
+    assert (tmp_path / "public" / "3").exists()
+
+
+def test_a_disk_that_refuses_is_named(tmp_path: Path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    chain = LivingChain()
+    with InThread(chain) as server, pytest.raises(CannotWrite, match="cannot write"):
+        list(run_export(RelaySettings(sources=(server.url,)), tmp_path / "out", 1, 3))
+
+
+def test_whole_pages_are_written_from_their_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(export, "PAGE_ROUNDS", 5)
+    chain = LivingChain()
+    with InThread(chain) as server:
+        list(run_export(RelaySettings(sources=(server.url,)), tmp_path, 1, 12))
+    pages = tmp_path / "v2" / "beacons" / "default" / "pages"
+    assert {path.name for path in pages.iterdir()} == {"1", "5"}
+    assert len((pages / "5").read_bytes().splitlines()) == 5
