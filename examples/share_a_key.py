@@ -1,4 +1,4 @@
-"""Threshold BLS with the library, in one process: deal a key, sign with some of the shares, verify with the group's key."""
+"""Threshold BLS with the library, in one process: deal a key, sign with some shares, verify with the group key."""
 
 from collective.entropy import SystemEntropy
 from collective.groups.bls12381 import bls12381

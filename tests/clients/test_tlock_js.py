@@ -87,9 +87,9 @@ def test_what_we_lock_tlock_js_opens(node: str, server: ChainServer, tmp_path: P
         assert Script(node, server, chain).open(data, tmp_path) == content(size)
 
 
-def test_tlock_js_opens_our_empty_file_and_we_refuse_its_own(node: str, server: ChainServer, tmp_path: Path):
+def test_tlock_js_opens_our_empty_file_and_we_open_its_own_only_when_told_to(node: str, server: ChainServer, tmp_path: Path):
     """It writes no chunk at all for empty content. The format (and C2SP's vector stream_no_chunks) calls that a file
-    cut short, and so it is for us: any file could be cut to it."""
+    cut short, and so it is for us unless we are told otherwise: any file could be cut to it."""
     chain = CHAINS[MAIN]
     script = Script(node, server, chain)
     for armor in (False, True):
@@ -98,6 +98,7 @@ def test_tlock_js_opens_our_empty_file_and_we_refuse_its_own(node: str, server: 
         with pytest.raises(DamagedPayload) as refusal:
             decrypt_bytes(data, [TlockIdentity(chain.info, chain)])
         assert "tlock-js" in refusal.value.advice
+        assert decrypt_bytes(data, [TlockIdentity(chain.info, chain)], allow_no_chunk=True) == b""
 
 
 def test_tlock_js_opens_a_file_that_a_key_opens_too(node: str, server: ChainServer, tmp_path: Path):

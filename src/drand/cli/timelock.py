@@ -165,6 +165,11 @@ def refuse_useless(info: ChainInfo, round_: int, *, force: bool) -> None:
 @click.option(
     "--identity", "-i", "keys", multiple=True, type=EXISTING_FILE, metavar="FILE", help="Age keys to try first."
 )
+@click.option(
+    "--allow-no-chunk",
+    is_flag=True,
+    help="Open the empty files of tlock-js 0.9.0, which cannot be told from files cut short.",
+)
 @OUTPUT
 @click.argument("files", nargs=-1, type=FILES, metavar="[IN]...")
 def decrypt(
@@ -174,6 +179,7 @@ def decrypt(
     beacon: str | None,
     wait: bool,
     keys: tuple[Path, ...],
+    allow_no_chunk: bool,
     output: Path | None,
     files: tuple[Path, ...],
 ) -> int:
@@ -191,7 +197,7 @@ def decrypt(
 
         def open_(job: Job, tell: Callable[[int], None]) -> None:
             with reading(job.source) as source, writing(job.target, OPENED_MODE) as target:
-                decrypt_stream(Watched(source, tell, job.label), target, identities)
+                decrypt_stream(Watched(source, tell, job.label), target, identities, allow_no_chunk=allow_no_chunk)
 
         return each(jobs, open_)
 

@@ -44,10 +44,14 @@ async def encrypt_stream_async(
 
 
 async def decrypt_stream_async(
-    reader: AsyncReader, writer: AsyncWriter, identities: Sequence[Identity | AsyncIdentity]
+    reader: AsyncReader,
+    writer: AsyncWriter,
+    identities: Sequence[Identity | AsyncIdentity],
+    *,
+    allow_no_chunk: bool = False,
 ) -> None:
     """As `decrypt_stream`; identities may be of both kinds."""
-    opener = FileOpener()
+    opener = FileOpener(allow_no_chunk=allow_no_chunk)
     header = await _read_header(opener, reader)
     opener.unlock(await unwrap_async(header.stanzas, identities))
     for chunk in opener.update(b""):

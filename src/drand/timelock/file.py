@@ -52,11 +52,13 @@ class FileSealer:
 class FileOpener:
     """Reads one file: `read_header` until it answers, `unlock`, then `update` and `finish`.
 
+    allow_no_chunk   see PayloadOpener
     raises  NotAnAgeFile, DamagedArmor, DamagedHeader, ForgedHeader and DamagedPayload, each as soon as it shows
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_no_chunk: bool = False) -> None:
         self.armored = False
+        self._allow_no_chunk = allow_no_chunk
         self._start: bytes | None = b""  # held until it is clear whether the file is armored
         self._armor: ArmorDecoder | None = None
         self._reader = HeaderReader()
@@ -92,7 +94,7 @@ class FileOpener:
             if len(held) < NONCE_BYTES:
                 self._waiting = held
                 return
-            self._payload = PayloadOpener(self._file_key, held[:NONCE_BYTES])
+            self._payload = PayloadOpener(self._file_key, held[:NONCE_BYTES], allow_no_chunk=self._allow_no_chunk)
             held = held[NONCE_BYTES:]
         yield from self._payload.update(held)
 

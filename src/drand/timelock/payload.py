@@ -21,7 +21,10 @@ NONCE_BYTES = 16
 CHUNK_BYTES = 64 * 1024
 TAG_BYTES = 16
 SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES
-_NO_CHUNK_HINT = "get the file again from where it came; tlock-js up to 0.9.0 writes such a file for empty content"
+_NO_CHUNK_HINT = (
+    "get the file again from where it came; tlock-js up to 0.9.0 writes such a file for empty content: "
+    "if that is what it is, open it with --allow-no-chunk"
+)
 
 
 def _chunk_nonce(counter: int, *, last: bool) -> bytes:
@@ -58,9 +61,14 @@ class PayloadSealer:
 
 
 class PayloadOpener:
-    """Decrypts content of any length."""
+    """Decrypts content of any length.
 
-    def __init__(self, file_key: bytes, nonce: bytes) -> None:
+    allow_no_chunk   take a payload without any chunk for empty content, as tlock-js up to 0.9.0 writes it. The format
+                     forbids it for a reason: any file can be cut short to that, and nobody can tell.
+    """
+
+    def __init__(self, file_key: bytes, nonce: bytes, *, allow_no_chunk: bool = False) -> None:
+        self._allow_no_chunk = allow_no_chunk
         self._cipher = ChaCha20Poly1305(derive(file_key, nonce, b"payload"))
         self._counter = 0
         self._held = b""
@@ -87,6 +95,9 @@ class PayloadOpener:
         if self._ended:
             return b""
         if not self._held and not self._counter:
+            if self._allow_no_chunk:
+                self._ended = True
+                return b""
             raise DamagedPayload("the file ends before its content begins: it was cut short", hint=_NO_CHUNK_HINT)
         if not self._held:
             raise DamagedPayload("the file ends between two chunks of its content: it was cut short")

@@ -34,10 +34,10 @@ def encrypt_bytes(
     return sealer.update(data) + sealer.finish()
 
 
-def decrypt_bytes(data: bytes, identities: Sequence[Identity]) -> bytes:
+def decrypt_bytes(data: bytes, identities: Sequence[Identity], *, allow_no_chunk: bool = False) -> bytes:
     """The content of the file `data`, all of it or an error; see `decrypt_stream`."""
     content = BytesIO()
-    decrypt_stream(BytesIO(data), content, identities)
+    decrypt_stream(BytesIO(data), content, identities, allow_no_chunk=allow_no_chunk)
     return content.getvalue()
 
 
@@ -59,16 +59,20 @@ def encrypt_stream(
     writer.write(sealer.finish())
 
 
-def decrypt_stream(reader: Reader, writer: Writer, identities: Sequence[Identity]) -> None:
+def decrypt_stream(
+    reader: Reader, writer: Writer, identities: Sequence[Identity], *, allow_no_chunk: bool = False
+) -> None:
     """Write the content of the file that `reader` gives, each chunk once it is known to be authentic.
 
     A file that was altered, reordered or cut short raises after the chunks before the damage were written: what the
     writer got is a true beginning of the content, and the whole of it only when this returns.
 
+    allow_no_chunk   take a file that ends right after its nonce for an empty one, as tlock-js up to 0.9.0 writes it;
+                     any file can be cut short to that
     raises  NotAnAgeFile, DamagedArmor, DamagedHeader, ForgedHeader, DamagedPayload for the file;
             StillLocked, WrongChain, NoIdentityMatched, BeaconNotFound, Unavailable, InvalidBeacon for the opening
     """
-    opener = FileOpener()
+    opener = FileOpener(allow_no_chunk=allow_no_chunk)
     header = read_header(opener, reader)
     opener.unlock(unwrap(header.stanzas, identities))
     for chunk in opener.update(b""):

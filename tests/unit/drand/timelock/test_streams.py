@@ -71,6 +71,15 @@ def test_an_empty_file_is_one_empty_last_chunk():
         decrypt_bytes(data[:-TAG_BYTES], [KEY])
 
 
+def test_a_file_without_a_chunk_is_empty_only_for_those_who_say_so():
+    without_chunk = sealed(b"")[:-TAG_BYTES]
+    assert decrypt_bytes(without_chunk, [KEY], allow_no_chunk=True) == b""
+    cut_within_the_second = sealed(content(CHUNK_BYTES + 9))[: -TAG_BYTES - 9]
+    for data in (without_chunk[:-1], without_chunk + b"x", cut_within_the_second):
+        with pytest.raises((DamagedHeader, DamagedPayload)):
+            decrypt_bytes(data, [KEY], allow_no_chunk=True)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     size=st.one_of(
