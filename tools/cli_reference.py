@@ -32,8 +32,10 @@ def commands(group: LazyGroup = ROOT, path: str = "drand") -> Iterator[tuple[str
         assert command is not None
         if isinstance(command, LazyGroup):
             yield from commands(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
+            continue
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):  # does something by itself, too
+            yield from ((f"{path} {name} {below}", one) for below, one in command.commands.items())
 
 
 def options(command: click.Command) -> list[click.Option]:

@@ -32,6 +32,7 @@ from drand.wire.http_json import beacon_v2_json, chain_info_v2_json, chains_json
 PAGE_ROUNDS = 1000  # a page is [1000 k, 1000 k + 999]; the first one begins at round 1
 CHECKS_A_SECOND = 50  # verifications at request, of all chains together; a BLS pairing costs a millisecond
 MAX_QUERY_FIELDS = 8
+LEAST_PATIENCE_S = 5  # a chain of one second may be late by more than a period
 HASH_DIGITS = 64
 
 _NO_CACHE = ("Cache-Control", "no-cache")
@@ -186,14 +187,16 @@ def _next(chain: ServedChain, request: Request, now: float) -> Outcome:
 
 def _patience(chain: ServedChain, round_: Round, now: float) -> float:
     """Until when a request is held: a period after the round is due, or after now when it is overdue."""
-    return max(chain.schedule.due_unix_s(round_), now) + chain.schedule.period_s
+    return max(chain.schedule.due_unix_s(round_), now) + max(chain.schedule.period_s, LEAST_PATIENCE_S)
 
 
 def _latest(chain: ServedChain, request: Request, now: float) -> Answer:
     """Good until the next round is due; when that is overdue it must be asked for again."""
     last = chain.backend.last()
     if last is None or last.round == 0:
-        return failed(404, "no round was made yet")
+        if now < chain.schedule.genesis_unix_s:
+            return failed(404, "no round was made yet")
+        return failed(503, "no round is here yet", ("Retry-After", "1"))
     body, etag = chain.body_v2(last)
     left_s = int(chain.schedule.due_unix_s(last.round + 1) - now)
     caching = ("Cache-Control", f"public, max-age={left_s}, must-revalidate") if left_s > 0 else _NO_CACHE

@@ -88,6 +88,15 @@ class ChainFeeder:
         if self._store is not None:
             self._spawn(self._tail(self._store))
 
+    async def look(self) -> None:
+        """Take the latest round, so that a relay that begins does not serve an old one as the latest."""
+        if self._client is None:
+            return
+        try:
+            self._take((await self._client.latest()).plain)
+        except CollectiveError as error:
+            log.warning("chain %s: %s", self._hash.hex()[:16], worded(error))
+
     async def close(self) -> None:
         """Stop, and give connections back."""
         for task in self._tasks:
@@ -125,17 +134,14 @@ class ChainFeeder:
             log.error("round %d is not archived: %s", beacon.round, worded(error))
 
     async def _follow(self, client: AsyncClient, head: Round | None) -> None:
-        """Each new round of the network, without end. Rounds missed since `head` are fetched when few."""
-        first: int | None = None
+        """Each new round of the network after `head`, without end."""
         while True:
             try:
-                latest = (await client.latest()).plain
-                if head is not None and 0 < latest.round - head <= HISTORY_PIECE:
-                    first = head + 1
-                else:
+                if head is None:
+                    latest = (await client.latest()).plain
                     self._take(latest)
-                    first = latest.round + 1
-                async with aclosing(client.watch(first)) as beacons:
+                    head = latest.round
+                async with aclosing(client.watch(head + 1)) as beacons:
                     async for beacon in beacons:
                         self._take(beacon.plain)
                         head = beacon.round

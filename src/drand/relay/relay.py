@@ -1,6 +1,7 @@
 """A relay: one feeder that follows the upstreams and owns the archive, and whoever serves."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -23,6 +24,7 @@ from drand.relay.settings import RelaySettings
 from drand.store.archive import BeaconArchive
 
 FETCH_TIMEOUT_S = 10.0  # one request to one upstream
+LOOK_S = 10.0  # how long listening is put off until the latest rounds are here
 TOLD_AT_START = 64  # recent rounds of each chain that a new worker is told
 
 log = logging.getLogger("drand.relay")
@@ -49,6 +51,9 @@ class Relay:
     async def start(self) -> None:
         """Learn the chains, listen, and begin to follow. Raises BadSetting, NoSourceAnswered, PortTaken, ..."""
         served = [await self._open(wanted) for wanted in await wanted_chains(self.settings)]
+        with contextlib.suppress(TimeoutError):  # nobody upstream answers: what is archived is better than nothing
+            async with asyncio.timeout(LOOK_S):
+                await asyncio.gather(*(feeder.look() for feeder in self._feeders.values()))
         if self.settings.workers == 1:
             self._front = Front(self.settings, self._chains)
             self.address = await self._front.start(parse_host_port(self.settings.listen), shared=False)
