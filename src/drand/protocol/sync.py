@@ -38,6 +38,7 @@ MAX_CHECKS: Final = 2  # batches being verified at a time
 LEAST_PATIENCE_S: Final = 2.0
 MOST_PATIENCE_S: Final = 20.0
 CHECK_PATIENCE_S: Final = 120.0  # a batch takes a few seconds at most, on the slowest curve
+WARN_EVERY: Final = 5  # failures for one round in a row, one or two a period: less is normal while a chain catches up
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,14 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Stall:
-    """How many ticks in a row something stayed as it was."""
+    """How many times in a row something stayed as it was."""
 
     what: int = 0
     least: int = 0
     ticks: int = 0
 
     def grows(self, what: int, value: int) -> int:
-        """The ticks during which `what` was the same thing and `value` did not fall below its least."""
+        """The times for which `what` was the same thing and `value` did not fall below its least."""
         if what == self.what and value >= self.least:
             self.ticks += 1
         else:
@@ -105,6 +106,7 @@ class Sync:
         self._patience_s = max(LEAST_PATIENCE_S, min(MOST_PATIENCE_S, group.period_s / 2))
         self._stalled = _Stall()
         self._unanswered = _Stall()
+        self._failures = _Stall()
         self._attempts = 0
         self._liars: set[Index] = set()
         self.target = Round(0)
@@ -278,14 +280,19 @@ class Sync:
         self._tip = max(self._tip, self._head, key=lambda beacon: beacon.round)
         if self._node is None:
             if not self._untried:
-                failed = Noted("warning", f"sync failed: no peer has round {self._tip.round + 1}")
-                return [] if self.running else [Report(failed)]
+                return [] if self.running else [self._failed(Round(self._tip.round + 1))]
             self._node = self._untried.pop(0)
         up_to = Round(min(self.target, self._tip.round + WINDOW_ROUNDS))
         self._stream = _Stream(self._ids.call(), self._node, up_to)
         peer = self._node.identity.peer
         from_round = Round(self._tip.round + 1)
         return [FetchBeacons(self._stream.call_id, peer, from_round, up_to, self._patience_s)]
+
+    def _failed(self, missing: Round) -> Report:
+        """Nobody has `missing` (yet): of interest to the operator only where it stays so."""
+        failures = self._failures.grows(missing, 0) + 1
+        level = "debug" if failures % WARN_EVERY else "warning"
+        return Report(Noted(level, f"sync failed: no peer has round {missing}"))
 
     def _note(self, level: str, text: str, node: Node, why: str) -> Report:
         return Report(Noted(level, text, (("peer", node.identity.address), ("why", why))))
