@@ -101,6 +101,9 @@ class NotedDaemon:
         self._note("remote_status", metadata, tuple(peers))
         return {"b:2": STATUS}
 
+    async def abandon(self, metadata: Metadata, reason: str) -> None:
+        self._note("abandon", metadata, reason)
+
     async def ceremony(self, metadata: Metadata) -> AsyncIterator[CeremonyProgress]:
         self._note("ceremony", metadata)
         for moment in MOMENTS:

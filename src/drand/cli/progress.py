@@ -44,12 +44,12 @@ class Display(Protocol):
 
 
 def counts(progress: "CeremonyProgress") -> str:
-    """The numbers of this moment, "" where there are none."""
+    """The numbers of this moment, and why it does not go on; "" where there is nothing to say."""
     if progress.stage in PHASES and progress.wanted_bundles:
         return f"{progress.received} of {progress.wanted_bundles} bundles"
-    if progress.stage in ("waiting", "proposed") and progress.wanted:
-        return f"{len(progress.joined)} of {progress.wanted} nodes"
-    return one_line(progress.reason)
+    present = f"{len(progress.joined)} of {progress.wanted} nodes"
+    gathering = progress.stage in ("waiting", "proposed") and progress.wanted
+    return "; ".join(([present] if gathering else []) + ([one_line(progress.reason)] if progress.reason else []))
 
 
 class PlainLines:

@@ -25,7 +25,7 @@ def daemon(control: str, doing: str = "", hint: str = WHERE_IT_STANDS) -> Iterat
     """The control socket of the local daemon.
 
     doing   begins the message when the daemon refuses what is asked inside the block
-    hint    what the operator can try then
+    hint    what the operator can try then, where the daemon does not say so itself
     raises  DaemonAbsent, RefusedByDaemon, MalformedAddress
     """
     from drand.net.control_client import ControlClient
@@ -35,7 +35,8 @@ def daemon(control: str, doing: str = "", hint: str = WHERE_IT_STANDS) -> Iterat
         try:
             yield client
         except RefusedByDaemon as error:
-            raise RefusedByDaemon(f"{doing}: {error.text}" if doing else error.text, hint=hint) from error
+            text = f"{doing}: {error.text}" if doing else error.text
+            raise RefusedByDaemon(text, hint=error.advice or hint) from error
 
 
 def about(beacon_id: str | None, chain_hash: bytes = b"") -> Metadata:

@@ -54,6 +54,7 @@ UTIL: Table = {
     "status": ("drand.cli.util:status", "The state of the local daemon's beacons."),
     "remote-status": ("drand.cli.util:remote_status", "The state of a beacon on other nodes."),
     "backup": ("drand.cli.util:backup", "Have the daemon write a copy of a beacon's store."),
+    "abandon": ("drand.cli.util:abandon", "End a ceremony that runs or waits, without a key."),
     "self-sign": ("drand.cli.keys:self_sign", "Sign the public identity with its own key."),
     "migrate": ("drand.cli.migrate:migrate", "Bring a folder of before beacon ids into today's layout."),
     "reset": ("drand.cli.reset:reset", "Forget share, group and beacons of one beacon id; keys are kept."),

@@ -1,4 +1,4 @@
-"""`drand util`: check, inspect, back up."""
+"""`drand util`: check, inspect, back up, end a ceremony."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,3 +174,21 @@ def backup(control: str, beacon_id: str | None, out: Path) -> None:
         raise BadSetting(f"{out} exists already", hint="a backup never replaces a file: name a new one")
     with daemon(control, "could not back up") as client:
         client.backup(about(beacon_id), out)
+
+
+@click.command()
+@CONTROL
+@ID
+@click.option(
+    "--reason", default="by the operator", show_default=True, metavar="TEXT", help="What log and watchers are told."
+)
+def abandon(control: str, beacon_id: str | None, reason: str) -> None:
+    """End the ceremony that runs, or waits for others, on the local daemon; a group that exists is not touched.
+
+    Another `drand share` may begin at once. The other nodes are not told: theirs end in their own time, or by this
+    command.
+    """
+    name = beacon_id or "default"
+    with daemon(control, f"could not abandon the ceremony of beacon [{name}]") as client:
+        client.abandon(name, reason)
+    click.echo(f"the ceremony of beacon [{name}] is abandoned")

@@ -17,7 +17,7 @@ from drand.model.status import NodeStatus
 from drand.model.vault_messages import UserEntropy
 from drand.net.handlers import CeremonyProgress, FollowOrder, SetupOrder, SyncProgress
 from drand.protocol.ceremony_view import CeremonyView, State
-from drand.protocol.steps import Commanded, JoinCeremony, LeadCeremony
+from drand.protocol.steps import AbandonCeremony, Commanded, JoinCeremony, LeadCeremony
 
 if TYPE_CHECKING:
     from drand.daemon.daemon import Daemon
@@ -115,6 +115,10 @@ class ControlFace:
             await changed.wait()
             changed = shell.changed()
 
+    async def abandon(self, metadata: Metadata, reason: str) -> None:
+        """End the running ceremony without a key; raises OutOfTurn where none runs."""
+        self._daemon.shell(metadata.beacon_id).step(Commanded(AbandonCeremony(reason)))
+
     # ------------------------------------------------------------ what there is
 
     async def public_key(self, metadata: Metadata) -> bytes:
@@ -202,6 +206,10 @@ def _command(order: SetupOrder) -> LeadCeremony | JoinCeremony:
     )
 
 
+def _trouble(view: CeremonyView) -> str:
+    return f"asking the leader again: {view.trouble}" if view.trouble else ""
+
+
 def _over(view: CeremonyView) -> bool:
     return view.state in (State.IDLE, State.RUNNING)
 
@@ -230,5 +238,5 @@ def _progress(shell: BeaconShell, view: CeremonyView) -> CeremonyProgress:
         wanted=view.wanted,
         received=view.received,
         wanted_bundles=view.expected,
-        reason=shell.refusals.last_group if stage == "waiting" else "",
+        reason=(shell.refusals.last_group or _trouble(view)) if stage == "waiting" else "",
     )

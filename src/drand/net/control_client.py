@@ -22,6 +22,7 @@ from drand.net.control_codec import (
     encode_init_reshare,
 )
 from drand.net.errors import DaemonAbsent, RefusedByDaemon
+from drand.net.grpc_service import hint_in
 from drand.net.handlers import CeremonyProgress, FollowOrder, SetupOrder, SyncProgress
 from drand.wire.gen import control_pb2, drand_pb2, watch_pb2
 from drand.wire.groups import decode_chain_info, decode_group
@@ -37,8 +38,8 @@ CEREMONY_DEADLINE_S = 14 * 24 * 3600.0  # how long v1.5.11 waits for participant
 class ControlClient:
     """A connection to a daemon's control socket; use it with `with`.
 
-    Every method raises DaemonAbsent when nobody listens, RefusedByDaemon with the daemon's own words, and Malformed
-    when the answer does not decode.
+    Every method raises DaemonAbsent when nobody listens, RefusedByDaemon with the daemon's own words and hint,
+    and Malformed when the answer does not decode.
     """
 
     def __init__(self, address: ControlAddress | str) -> None:
@@ -135,8 +136,15 @@ class ControlClient:
         """The running ceremony's state now and after every change, until it is over. Only our own daemon knows this."""
         return map(decode_progress, self._stream("pydrand.Watch/Ceremony", watch_pb2.WatchRequest(beacon_id=beacon_id)))
 
-    def _call(self, method: str, request: Message, deadline_s: float = DEADLINE_S) -> bytes:
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(f"/drand.Control/{method}")
+    def abandon(self, beacon_id: str, reason: str) -> None:
+        """End the running ceremony without a key. Only our own daemon knows this."""
+        request = watch_pb2.AbandonRequest(beacon_id=beacon_id, reason=reason)
+        self._call("Abandon", request, service="pydrand.Watch")
+
+    def _call(
+        self, method: str, request: Message, deadline_s: float = DEADLINE_S, *, service: str = "drand.Control"
+    ) -> bytes:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(f"/{service}/{method}")
         try:
             return call(request.SerializeToString(), timeout=deadline_s)
         except grpc.RpcError as error:
@@ -164,4 +172,4 @@ class ControlClient:
             case grpc.StatusCode.UNIMPLEMENTED:
                 return RefusedByDaemon(f"what listens at {self.address} does not know this command")
             case _:
-                return RefusedByDaemon(text)
+                return RefusedByDaemon(text, hint=hint_in(error.trailing_metadata() or ()) or None)

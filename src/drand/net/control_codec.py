@@ -14,6 +14,7 @@ from drand.wire.packets import MAX_SECRET_BYTES
 from drand.wire.protobuf import at_most, parsed
 
 MAX_PATH_BYTES = 4096
+MAX_REASON_BYTES = 512  # of an operator who ends a ceremony
 STAGES = frozenset(("waiting", "proposed", "dealing", "responding", "justifying", "finished", "failed"))
 
 

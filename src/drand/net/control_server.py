@@ -20,6 +20,7 @@ from drand.model.status import RemoteStatus
 from drand.net.addresses import ControlAddress, HostPort, UnixPath
 from drand.net.control_codec import (
     MAX_PATH_BYTES,
+    MAX_REASON_BYTES,
     decode_follow,
     decode_init_dkg,
     decode_init_reshare,
@@ -58,11 +59,14 @@ class ControlServer:
 
     async def start(self, address: ControlAddress) -> ControlAddress:
         """Listen; returns the address with the port really used. Raises PortTaken or CannotListen."""
-        watch = Stream("Ceremony", watch_pb2.WatchRequest, self._watch)
+        watch = (
+            Stream("Ceremony", watch_pb2.WatchRequest, self._watch),
+            Unary("Abandon", watch_pb2.AbandonRequest, self._abandon),
+        )
         server = new_server(
             [
-                service("drand.Control", self._control_methods(), version_check=False),
-                service("pydrand.Watch", (watch,), version_check=False),
+                service("drand.Control", self._control_methods(), version_check=False, hints=True),
+                service("pydrand.Watch", watch, version_check=False, hints=True),
             ]
         )
         bound = address
@@ -194,6 +198,11 @@ class ControlServer:
     ) -> AsyncIterator[Iterable[bytes]]:
         moments = self._handlers.ceremony(Metadata(beacon_id=request.beacon_id))
         return _each(moments, lambda moment: encode_progress(moment).SerializeToString())
+
+    async def _abandon(self, request: watch_pb2.AbandonRequest, _metadata: Metadata, _who: Caller) -> bytes:
+        at_most(request.reason.encode(), MAX_REASON_BYTES, "reason")
+        await self._handlers.abandon(Metadata(beacon_id=request.beacon_id), request.reason)
+        return watch_pb2.AbandonResponse().SerializeToString()
 
     def _progress(self, step: SyncProgress, metadata: Metadata) -> bytes:
         return encode_sync_progress(step, self._handlers.reply_metadata(metadata)).SerializeToString()

@@ -25,6 +25,7 @@ MAX_CONCURRENT_STREAMS = 256  # calls at once on one connection
 MAX_CONCURRENT_RPCS = 2048  # calls at once on one port; more are answered RESOURCE_EXHAUSTED
 MAX_HEADER_BYTES = 16 * 1024
 MAX_ERROR_TEXT = 1024  # it travels as a header
+HINT_KEY = "drand-hint-bin"  # trailing metadata of the control socket; gRPC sends any bytes under names in -bin
 KEEPALIVE_MS = 60_000  # a caller that vanished without a word is noticed after these two
 KEEPALIVE_TIMEOUT_MS = 20_000
 MAX_IDLE_MS = 10 * 60_000  # a connection without calls is closed; peers reconnect by themselves
@@ -44,6 +45,7 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 
 RequestT = TypeVar("RequestT", bound=Message)
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
+Trailer: TypeAlias = tuple[tuple[str, bytes], ...]
 RawHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 log = logging.getLogger(__name__)
@@ -78,36 +80,52 @@ class Stream(Generic[RequestT]):
 Method: TypeAlias = Unary[Any] | Stream[Any]
 
 
-def service(name: str, methods: Iterable[Method], *, version_check: bool) -> grpc.GenericRpcHandler:
-    """The handler of one service, answering exactly `methods`."""
-    table = {method.name: _handler(f"{name}/{method.name}", method, version_check) for method in methods}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How a port treats its callers.
+
+    version_check   refuse those that announce another version than ours speaks to
+    hints           send the advice of an error with it: to our operator, never to strangers
+    """
+
+    version_check: bool
+    hints: bool
+
+
+def service(
+    name: str, methods: Iterable[Method], *, version_check: bool, hints: bool = False
+) -> grpc.GenericRpcHandler:
+    """The handler of one service, answering exactly `methods`; what the flags mean is in Manners."""
+    manners = Manners(version_check=version_check, hints=hints)
+    table = {method.name: _handler(f"{name}/{method.name}", method, manners) for method in methods}
     return grpc.method_handlers_generic_handler(name, table)
 
 
-def _handler(path: str, method: Method, version_check: bool) -> RawHandler:
+def _handler(path: str, method: Method, manners: Manners) -> RawHandler:
     match method:
         case Unary():
-            return grpc.unary_unary_rpc_method_handler(_unary(path, method, version_check))
+            return grpc.unary_unary_rpc_method_handler(_unary(path, method, manners))
         case Stream():
-            return grpc.unary_stream_rpc_method_handler(_stream(path, method))
+            return grpc.unary_stream_rpc_method_handler(_stream(path, method, manners))
 
 
-def _unary(path: str, method: Unary[RequestT], version_check: bool) -> Callable[[bytes, Context], Awaitable[bytes]]:
+def _unary(path: str, method: Unary[RequestT], manners: Manners) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def serve(raw: bytes, context: Context) -> bytes:
         try:
             request = parsed(method.request, raw)
             metadata = carried(request)
-            if version_check:
+            if manners.version_check:
                 require_compatible(metadata)
             return await method.answer(request, metadata, who_calls(context))
         except Exception as error:  # noqa: BLE001  # a stranger's call never ends the server; _status logs what is ours
             code, text = _status(path, error)
-        return await context.abort(code, text)
+            trailer = hint_trailer(error) if manners.hints else ()
+        return await context.abort(code, text, trailer)
 
     return serve
 
 
-def _stream(path: str, method: Stream[RequestT]) -> Callable[[bytes, Context], Awaitable[None]]:
+def _stream(path: str, method: Stream[RequestT], manners: Manners) -> Callable[[bytes, Context], Awaitable[None]]:
     async def serve(raw: bytes, context: Context) -> None:
         try:
             request = parsed(method.request, raw)
@@ -116,7 +134,8 @@ def _stream(path: str, method: Stream[RequestT]) -> Callable[[bytes, Context], A
             return
         except Exception as error:  # noqa: BLE001  # as above
             code, text = _status(path, error)
-        await context.abort(code, text)
+            trailer = hint_trailer(error) if manners.hints else ()
+        await context.abort(code, text, trailer)
 
     return serve
 
@@ -165,6 +184,18 @@ def _status(path: str, error: Exception) -> tuple[grpc.StatusCode, str]:
         case _:
             log.error("internal error while answering %s", path, exc_info=error)
             return grpc.StatusCode.INTERNAL, "internal error"
+
+
+def hint_trailer(error: Exception) -> Trailer:
+    """What an operator can try, as trailing metadata: UTF-8 under HINT_KEY; none where there is no hint."""
+    advice = error.advice if isinstance(error, CollectiveError) else ""
+    return ((HINT_KEY, advice[:MAX_ERROR_TEXT].encode()),) if advice else ()
+
+
+def hint_in(trailer: Iterable[tuple[str, str | bytes]]) -> str:
+    """The hint in an answer's trailing metadata, "" for none."""
+    found = (value for key, value in trailer if key == HINT_KEY and isinstance(value, bytes))
+    return next(found, b"")[: 4 * MAX_ERROR_TEXT].decode(errors="replace")
 
 
 class StreamQuota:

@@ -113,7 +113,8 @@ class CeremonyProgress:
     stage      waiting, proposed, dealing, responding, justifying, finished or failed
     joined     addresses that have joined, in the order they came
     received   bundles of the running phase that are in, of `wanted_bundles`
-    reason     why it failed; while waiting, why the last group that was pushed was refused; "" otherwise
+    reason     why it failed; while waiting, what holds it up (the leader does not answer, a
+               group that it pushed was refused); "" otherwise
     """
 
     beacon_id: str
@@ -196,4 +197,8 @@ class ControlHandlers(Protocol):
 
     def ceremony(self, metadata: Metadata) -> AsyncIterator[CeremonyProgress]:
         """The running ceremony's state now and after every change, until it is over."""
+        ...
+
+    async def abandon(self, metadata: Metadata, reason: str) -> None:
+        """End the running ceremony without a key; `reason` is the operator's. Raises OutOfTurn where none runs."""
         ...

@@ -39,6 +39,7 @@ class CeremonyView:
     wanted      how many candidates make the group complete; 0 while a participant does not know
     phase       of the key generation, None outside
     received    bundles of the current phase that are here, of `expected`
+    trouble     of a participant: why the leader did not take its last call, "" when it did
     failure     why the last ceremony of this process failed, None when none did since
     """
 
@@ -50,14 +51,15 @@ class CeremonyView:
     phase: Phase | None = None
     received: int = 0
     expected: int = 0
+    trouble: str = ""
     failure: str | None = None
 
 
 def view_of_setup(state: State, setup: SetupLeader | SetupFollower) -> CeremonyView:
     """While candidates gather."""
-    leading = isinstance(setup, SetupLeader)
-    wanted = setup.wanted if isinstance(setup, SetupLeader) else 0
-    return CeremonyView(state=state, leader=leading, joined=setup.joined, wanted=wanted)
+    if isinstance(setup, SetupLeader):
+        return CeremonyView(state=state, leader=True, joined=setup.joined, wanted=setup.wanted)
+    return CeremonyView(state=state, joined=setup.joined, trouble=setup.trouble)
 
 
 def view_of_keygen(state: State, group: Group, keygen: KeyGeneration) -> CeremonyView:

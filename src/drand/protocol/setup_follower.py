@@ -80,6 +80,7 @@ class SetupFollower:
         self._give_up_at = 0.0
         self._pause_s = FIRST_PAUSE_S
         self.stage = FollowerStage.ASKING
+        self.trouble = ""  # why the last call to the leader failed, "" when it did not
         self.outcome: SetupOutcome | None = None
 
     @property
@@ -182,19 +183,25 @@ class SetupFollower:
 
     def _signal_accepted(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
+        troubled, self.trouble = self.trouble, ""
         if not self._signalled:
             self._signalled = True
             self._give_up_at = now + SETUP_PATIENCE_S
             text = f"the leader {self._leader.address} expects us; waiting for the others"
             effects.append(Report(Noted("info", text)))
+        elif troubled:
+            effects.append(Report(Noted("info", f"the leader {self._leader.address} answers again")))
         self.stage = FollowerStage.WAITING
         return [*effects, WakeAt(ALARM, min(now + REPEAT_S, self._give_up_at))]
 
     def _after_failure(self, reason: str, now: float) -> list[Effect]:
         if any(text in reason.lower() for text in FINAL_REFUSALS):
             return self._fail(f"the leader {self._leader.address} refused us: {reason}")
+        repeated, self.trouble = reason == self.trouble, reason
         if self._signalled:
-            return [WakeAt(ALARM, min(now + REPEAT_S, self._give_up_at))]
+            text = f"the leader {self._leader.address}, which expects us, does not answer now ({reason})"
+            noted: list[Effect] = [] if repeated else [Report(Noted("warning", text))]
+            return [*noted, WakeAt(ALARM, min(now + REPEAT_S, self._give_up_at))]
         if now >= self._give_up_at:
             return self._fail(f"no leader at {self._leader.address} for {RETRY_PATIENCE_S / 60:.0f} minutes: {reason}")
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)

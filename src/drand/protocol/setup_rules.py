@@ -32,7 +32,7 @@ class WrongSecret(CollectiveError):
 class AlreadyRunning(OutOfTurn):
     """A ceremony is asked for while another one runs."""
 
-    hint = "watch it with `drand util status`; it has to end or to be abandoned before another one can begin"
+    hint = "watch it with `drand util status`, or end it with `drand util abandon`: then another one can begin"
 
 
 class AlreadyDone(OutOfTurn):

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64rand/wire/gen/watch.proto\x12\x07pydrand\"!\n\x0cWatchRequest\x12\x11\n\tbeacon_id\x18\x01 \x01(\t\"\x9e\x01\n\x10\x43\x65remonyProgress\x12\x11\n\tbeacon_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\x08\x12\x0e\n\x06joined\x18\x04 \x03(\t\x12\x0e\n\x06wanted\x18\x05 \x01(\r\x12\x10\n\x08received\x18\x06 \x01(\r\x12\x16\n\x0ewanted_bundles\x18\x07 \x01(\r\x12\x0e\n\x06reason\x18\x08 \x01(\t2G\n\x05Watch\x12>\n\x08\x43\x65remony\x12\x15.pydrand.WatchRequest\x1a\x19.pydrand.CeremonyProgress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64rand/wire/gen/watch.proto\x12\x07pydrand\"!\n\x0cWatchRequest\x12\x11\n\tbeacon_id\x18\x01 \x01(\t\"\x9e\x01\n\x10\x43\x65remonyProgress\x12\x11\n\tbeacon_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\x08\x12\x0e\n\x06joined\x18\x04 \x03(\t\x12\x0e\n\x06wanted\x18\x05 \x01(\r\x12\x10\n\x08received\x18\x06 \x01(\r\x12\x16\n\x0ewanted_bundles\x18\x07 \x01(\r\x12\x0e\n\x06reason\x18\x08 \x01(\t\"3\n\x0e\x41\x62\x61ndonRequest\x12\x11\n\tbeacon_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x11\n\x0f\x41\x62\x61ndonResponse2\x85\x01\n\x05Watch\x12>\n\x08\x43\x65remony\x12\x15.pydrand.WatchRequest\x1a\x19.pydrand.CeremonyProgress0\x01\x12<\n\x07\x41\x62\x61ndon\x12\x17.pydrand.AbandonRequest\x1a\x18.pydrand.AbandonResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_end=72
   _globals['_CEREMONYPROGRESS']._serialized_start=75
   _globals['_CEREMONYPROGRESS']._serialized_end=233
-  _globals['_WATCH']._serialized_start=235
-  _globals['_WATCH']._serialized_end=306
+  _globals['_ABANDONREQUEST']._serialized_start=235
+  _globals['_ABANDONREQUEST']._serialized_end=286
+  _globals['_ABANDONRESPONSE']._serialized_start=288
+  _globals['_ABANDONRESPONSE']._serialized_end=305
+  _globals['_WATCH']._serialized_start=308
+  _globals['_WATCH']._serialized_end=441
 # @@protoc_insertion_point(module_scope)

@@ -152,6 +152,30 @@ async def test_a_refusal_is_told_in_the_daemons_words_with_what_to_try(node: Ope
     assert ended.hints
 
 
+async def test_the_daemons_own_hint_goes_before_the_commands(node: Operated):
+    node.daemon.failure = OutOfTurn("no ceremony now", hint="ask \x1b[31magain\nlater")
+    ended = await node.drand("load")
+    assert ended.err.splitlines()[-1] == "hint:  ask  [31magain later"
+
+
+async def test_a_ceremony_is_abandoned_by_its_id_with_the_operators_reason(node: Operated):
+    ended = await node.drand("util", "abandon", "--id", "other", "--reason", "wrong threshold")
+    assert (ended.code, ended.out) == (0, "the ceremony of beacon [other] is abandoned\n")
+    assert (await node.drand("util", "abandon")).code == 0
+    assert [(what, about.beacon_id, order) for what, about, order in node.daemon.told] == [
+        ("abandon", "other", "wrong threshold"),
+        ("abandon", "default", "by the operator"),
+    ]
+
+
+async def test_where_no_ceremony_runs_none_is_abandoned(node: Operated):
+    node.daemon.failure = OutOfTurn("no ceremony is running for beacon default")
+    ended = await node.drand("util", "abandon")
+    assert ended.code == 1
+    assert "could not abandon the ceremony of beacon [default]: no ceremony is running" in ended.err
+    assert ended.hints
+
+
 async def test_the_group_is_printed_as_v1_does_and_its_file_reads_back(node: Operated, tmp_path: Path):
     printed = await node.drand("show", "group")
     text = encode_group_file(GROUP).decode()

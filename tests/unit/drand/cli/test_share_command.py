@@ -214,6 +214,27 @@ def test_plain_lines_tell_each_node_once_and_each_stage(capsys: pytest.CaptureFi
     ]
 
 
+def test_plain_lines_tell_a_participant_once_why_its_leader_has_not_taken_it(capsys: pytest.CaptureFixture[str]):
+    lines = PlainLines()
+    for reason in ("", "refused\nconnection", "refused\nconnection", "no DKG in progress", ""):
+        lines.show(CeremonyProgress(beacon_id="default", stage="waiting", reason=reason))
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting: participants gather",
+        "waiting: participants gather (refused connection)",
+        "waiting: participants gather (no DKG in progress)",
+        "waiting: participants gather",
+    ]
+    lines.show(CeremonyProgress(beacon_id="default", stage="waiting", joined=("a:1",), wanted=2, reason="odd"))
+    assert capsys.readouterr().err.splitlines()[-1] == "waiting: participants gather (1 of 2 nodes; odd)"
+
+
+def test_the_picture_shows_why_a_participant_waits():
+    console = Console(width=80, color_system=None, force_terminal=False)
+    with console.capture() as drawn:
+        console.print(picture(CeremonyProgress(beacon_id="default", stage="waiting", reason="connection refused")))
+    assert "> participants gather  connection refused" in drawn.get().splitlines()
+
+
 def test_the_picture_shows_who_is_missing_and_which_phase_runs():
     console = Console(width=80, color_system=None, force_terminal=False)
     with console.capture() as drawn:

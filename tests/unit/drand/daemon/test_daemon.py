@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collective.errors import BadSetting, Unavailable
+from collective.errors import BadSetting, OutOfTurn, Unavailable
 from drand.daemon.control_face import CeremonyLost, ControlFace
 from drand.daemon.daemon import Daemon, Stopping
 from drand.daemon.folders import beacon_ids
@@ -27,6 +27,7 @@ from drand.net.control_client import ControlClient
 from drand.net.errors import PeerRefused, PortTaken
 from drand.net.handlers import FollowOrder
 from drand.net.peer_client import PeerClient
+from drand.protocol.setup_rules import AlreadyRunning
 from drand.store.contract import StoreFailed
 from drand.vault.folder import DamagedKeyFile, NoKeyPair, VaultFolder
 from drand.vault.state import StateDamaged
@@ -145,6 +146,30 @@ async def test_a_group_that_is_refused_is_shown_to_whoever_waits_for_one(tmp_pat
         assert seen.reason.startswith("refused a group from")
         await watch.aclose()  # type: ignore[attr-defined]
         ordered.cancel()
+
+
+async def test_whoever_waits_for_an_absent_leader_sees_why_and_may_end_it(tmp_path: Path):
+    make_keys(tmp_path)
+    async with running(tmp_path) as daemon:
+        face, shell = ControlFace(daemon), daemon.shell("default")
+        join = orders(f"127.0.0.1:{free_port()}", 2, 2)[1]
+        ordered = asyncio.create_task(face.init_dkg(DEFAULT, join))
+        await until(shell, lambda: bool(shell.machine.ceremony.trouble))
+        watch = face.ceremony(DEFAULT)
+        seen = await anext(watch)  # type: ignore[arg-type]
+        assert seen.stage == "waiting"
+        assert seen.reason.startswith("asking the leader again: ")
+        assert "refused" in seen.reason
+        with pytest.raises(AlreadyRunning) as caught:
+            await face.init_dkg(DEFAULT, join)
+        assert "drand util abandon" in caught.value.advice
+        await face.abandon(DEFAULT, "wrong leader")
+        with pytest.raises(CeremonyLost, match="abandoned: wrong leader"):
+            await ordered
+        rest = [progress async for progress in watch]
+        assert (rest[-1].stage, rest[-1].reason) == ("failed", "abandoned: wrong leader")
+        with pytest.raises(OutOfTurn, match="no ceremony is running"):
+            await face.abandon(DEFAULT, "again")
 
 
 async def test_an_order_for_another_scheme_than_the_key_s_is_refused(tmp_path: Path):

@@ -86,7 +86,8 @@ async def test_the_socket_answers_exactly_control_and_watch(line: Line):
         "PingPong Status ListSchemes ListBeaconIDs InitDKG InitReshare Share PublicKey PrivateKey ChainInfo GroupFile "
         "Shutdown LoadBeacon StartFollowChain StartCheckChain BackupDatabase RemoteStatus"
     )
-    assert answered == {("drand.Control", name) for name in control.split()} | {("pydrand.Watch", "Ceremony")}
+    watch = {("pydrand.Watch", name) for name in ("Ceremony", "Abandon")}
+    assert answered == {("drand.Control", name) for name in control.split()} | watch
     assert line.daemon.told == []
 
 
@@ -121,6 +122,7 @@ async def test_orders_arrive_as_given(line: Line, tmp_path: Path):
     assert await line.ask(lambda c: list(c.check(OURS, follow))) == [SyncProgress(0, 0)]
     await line.ask(lambda c: c.backup(OURS, tmp_path / "copy"))
     await line.ask(lambda c: c.load_beacon(OURS))
+    await line.ask(lambda c: c.abandon("second", "wrong threshold"))
     await line.ask(lambda c: c.shutdown(Metadata(OUR_VERSION)))
     assert line.daemon.told == [
         ("init_dkg", OURS, LEADING),
@@ -130,6 +132,7 @@ async def test_orders_arrive_as_given(line: Line, tmp_path: Path):
         ("start_check", OURS, follow),
         ("backup", OURS, tmp_path / "copy"),
         ("load_beacon", OURS, None),
+        ("abandon", Metadata(beacon_id="second"), "wrong threshold"),
         ("shutdown", Metadata(OUR_VERSION), None),
     ]
 
@@ -169,6 +172,30 @@ async def test_the_daemons_own_words_are_the_error(line: Line):
     assert caught.value.text == "drand: no dkg group setup yet"
     with pytest.raises(RefusedByDaemon, match="no dkg group setup yet"):
         await line.ask(lambda c: list(c.ceremony("default")))
+
+
+async def test_the_daemons_hint_comes_with_its_words(line: Line):
+    line.daemon.failure = OutOfTurn("not now", hint="wait until München has voted\n")
+    with pytest.raises(RefusedByDaemon, match="not now") as caught:
+        await line.ask(lambda c: c.group_file(OURS))
+    assert caught.value.advice == "wait until München has voted\n"
+    with pytest.raises(RefusedByDaemon, match="not now") as caught:
+        await line.ask(lambda c: list(c.ceremony("default")))
+    assert caught.value.advice == "wait until München has voted\n"
+
+
+@pytest.mark.parametrize("failure", [OutOfTurn("no hint"), ZeroDivisionError("ours")])
+async def test_an_error_without_a_hint_sends_none(line: Line, failure: Exception):
+    line.daemon.failure = failure
+    with pytest.raises(RefusedByDaemon) as caught:
+        await line.ask(lambda c: c.group_file(OURS))
+    assert caught.value.advice == ""
+
+
+async def test_a_reason_of_any_length_is_not_taken(line: Line):
+    with pytest.raises(RefusedByDaemon, match="reason"):
+        await line.ask(lambda c: c.abandon("default", "x" * 513))
+    assert line.daemon.told == []
 
 
 @pytest.mark.parametrize("method", ["Share", "PrivateKey"])

@@ -208,6 +208,14 @@ async def test_an_internal_error_shows_no_detail(line: Line, caplog: pytest.LogC
     assert "the secret is 42" in caplog.text
 
 
+async def test_what_an_operator_could_try_is_no_strangers_business(line: Line):
+    line.node.failure = UnknownBeacon("beacon id [x] is not running")
+    assert line.node.failure.advice
+    call = line.client.channels.to(line.peer).unary_unary("/drand.Protocol/GetIdentity")(b"", timeout=20)
+    assert await call.code() is grpc.StatusCode.UNKNOWN
+    assert [key for key, _ in await call.trailing_metadata() if "hint" in key] == []
+
+
 async def test_one_encoding_serves_all_peers_and_failures_are_named(line: Line):
     nobody = Peer("127.0.0.1:1", tls=False)
     line.client._max_outstanding = 1
