@@ -2,6 +2,9 @@
 
 A deal's sealed share may have any length: v1.5.11 keeps a bundle with a share that cannot be opened, and lets its
 holder complain. To drop it here would leave us with another qualified set than everybody else's.
+
+Commitments are only measured here: to decode a thousand points costs a second on the slowest curve, and anybody may
+send them. Whether they are points is looked at once the author's signature holds (drand.protocol.echo).
 """
 
 from typing import assert_never
@@ -45,7 +48,7 @@ def decode_bundle(message: dkg_pb2.Packet | bytes, scheme: Scheme | None) -> Bun
 
     scheme  whose key group commits and shares belong to; None, for bundles out of our own journal, checks neither
     raises  Malformed unless it is one of the three, with a 32-byte session id, at most MAX_GROUP_SIZE entries, commits
-            that are points of the key group (its identity is let through, as in v1.5.11) and shares below its order
+            as long as points of the key group and shares below its order
     Source: drand v1.5.11, core/convert.go, protoToDKGPacket; the bounds are ours.
     """
     message = parsed(dkg_pb2.Packet, message)
@@ -107,13 +110,7 @@ def _session(session_id: bytes, signature: bytes) -> bytes:
 
 
 def _commit(data: bytes, scheme: Scheme | None) -> bytes:
-    if scheme is None:
-        return data
-    try:
-        scheme.key_group.decode(data)
-    except Malformed as error:
-        raise Malformed(f"invalid public coefficient in a deal bundle: {error}") from error
-    return data
+    return data if scheme is None else exactly(data, scheme.key_bytes, "public coefficient in a deal bundle")
 
 
 def _decode_deals(message: dkg_pb2.DealBundle, scheme: Scheme | None) -> DealBundle:

@@ -69,9 +69,13 @@ def encode_group(group: Group) -> drand_pb2.GroupPacket:
     )
 
 
-def decode_group(message: drand_pb2.GroupPacket | bytes, scheme: Scheme | None = None) -> Group:
+def decode_group(
+    message: drand_pb2.GroupPacket | bytes, scheme: Scheme | None = None, *, check_points: bool = True
+) -> Group:
     """The group in `message`; `scheme` is the one it must use, None accepts any known one.
 
+    check_points  False: keys are only measured, coefficients not looked at; for a message whose sender nobody has
+                  checked yet, since two thousand points take seconds to decode on the slowest curve
     raises  UnknownScheme (an empty name is unknown here); InvalidGroup for another scheme, a node that does not
             decode (named by its place), or fields that contradict each other; Malformed for the rest
     Source: drand v1.5.11, key/group.go, GroupFromProto; Group.check adds what it forgets.
@@ -85,7 +89,10 @@ def decode_group(message: drand_pb2.GroupPacket | bytes, scheme: Scheme | None =
         )
     at_most(message.nodes, MAX_GROUP_SIZE, "nodes of a group")
     at_most(message.dist_key, MAX_GROUP_SIZE, "coefficients of a group")
-    nodes = [Node(decode_identity(node.public, named), Index(node.index)) for node in message.nodes]
+    nodes = [
+        Node(decode_identity(node.public, named, check_key=check_points), Index(node.index)) for node in message.nodes
+    ]
+    coefficients = tuple(message.dist_key)
     return checked_group(
         Group(
             nodes=tuple(sorted(nodes, key=lambda node: node.index)),
@@ -95,7 +102,7 @@ def decode_group(message: drand_pb2.GroupPacket | bytes, scheme: Scheme | None =
             genesis_unix_s=message.genesis_time,
             transition_unix_s=message.transition_time,
             genesis_seed=message.genesis_seed,
-            public_key=decode_coefficients(tuple(message.dist_key), named),
+            public_key=decode_coefficients(coefficients, named) if check_points else coefficients,
             scheme=named,
             beacon_id=canonical_beacon_id(decode_metadata(message.metadata).beacon_id),
         )

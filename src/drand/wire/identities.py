@@ -7,18 +7,24 @@ from drand.model.schemes import Scheme, scheme_or_default
 from drand.wire.addresses import split_host_port
 from drand.wire.gen import drand_pb2, protocol_pb2
 from drand.wire.metadata import encode_metadata
-from drand.wire.protobuf import MAX_SIGNATURE_BYTES, at_most, parsed
+from drand.wire.protobuf import MAX_SIGNATURE_BYTES, at_most, exactly, parsed
 
 
-def checked_identity(address: str, key: bytes, tls: bool, signature: bytes, scheme: Scheme) -> Identity:
+def checked_identity(
+    address: str, key: bytes, tls: bool, signature: bytes, scheme: Scheme, *, check_key: bool = True
+) -> Identity:
     """An identity from the outside, its fields checked but not its self-signature.
 
+    check_key  False: the key is only measured, not decoded; for a message whose sender nobody has checked yet
     raises  Malformed when the address does not split or the signature is absurdly long; MalformedPoint (with a hint
             at the scheme) when the key is no element of the scheme's key group, or is its identity
     Source: drand v1.5.11, key/keys.go, IdentityFromProto; refusing the identity element is ours.
     """
     split_host_port(address)
     at_most(signature, MAX_SIGNATURE_BYTES, f"self-signature of {address}")
+    if not check_key:
+        exactly(key, scheme.key_bytes, f"key of {address}")
+        return Identity(address=address, key=key, tls=tls, signature=signature, scheme=scheme)
     try:
         scheme.decode_key(key)
     except MalformedPoint as error:
@@ -36,10 +42,10 @@ def encode_identity(identity: Identity) -> drand_pb2.Identity:
     )
 
 
-def decode_identity(message: drand_pb2.Identity | bytes, scheme: Scheme) -> Identity:
-    """The identity in `message`, its key decoded in `scheme`; raises as `checked_identity` does."""
+def decode_identity(message: drand_pb2.Identity | bytes, scheme: Scheme, *, check_key: bool = True) -> Identity:
+    """The identity in `message`, its key one of `scheme`; raises as `checked_identity` does."""
     message = parsed(drand_pb2.Identity, message)
-    return checked_identity(message.address, message.key, message.tls, message.signature, scheme)
+    return checked_identity(message.address, message.key, message.tls, message.signature, scheme, check_key=check_key)
 
 
 def encode_identity_response(identity: Identity, metadata: Metadata) -> protocol_pb2.IdentityResponse:

@@ -75,12 +75,14 @@ def encode_group_push(packet: GroupPush, metadata: Metadata) -> protocol_pb2.DKG
 def decode_group_push(message: protocol_pb2.DKGInfoPacket | bytes, scheme: Scheme) -> GroupPush:
     """The candidate group in `message`, which must use `scheme`; the leader's signature is not checked.
 
+    Nor are the points in the group: anybody may send a push, and whether the secret in it is the right one is for the
+    protocol to say first. It then decodes every member's key, to verify its self-signature.
     raises  as drand.wire.groups.decode_group does; Malformed for the other fields
     """
     message = parsed(protocol_pb2.DKGInfoPacket, message)
     at_most(message.secret_proof, MAX_SECRET_BYTES, "secret")
     at_most(message.signature, MAX_SIGNATURE_BYTES, "signature of the group")
-    group = decode_group(message.new_group, scheme)
+    group = decode_group(message.new_group, scheme, check_points=False)
     return GroupPush(group, message.secret_proof, message.dkg_timeout, message.signature)
 
 

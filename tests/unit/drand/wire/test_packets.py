@@ -104,7 +104,7 @@ def test_randomness_that_is_not_the_hash_of_the_signature_is_refused() -> None:
 @pytest.mark.parametrize(
     ("bundle", "why"),
     [
-        (DealBundle(Index(0), (b"\x01" * 48,), (), SESSION), "invalid public coefficient"),
+        (DealBundle(Index(0), (b"\x01" * 47,), (), SESSION), "public coefficient in a deal bundle: 47 bytes"),
         (DealBundle(Index(0), (COMMIT,) * (MAX_GROUP_SIZE + 1), (), SESSION), "commits of a deal bundle"),
         (DealBundle(Index(0), (), (Deal(Index(0), b""),) * (MAX_GROUP_SIZE + 1), SESSION), "deals of a bundle"),
         (DealBundle(Index(0), (COMMIT,), (), SESSION[1:]), "session id: 31 bytes"),
@@ -127,10 +127,24 @@ def test_what_the_go_node_lets_through_is_let_through() -> None:
     assert bundles.decode_bundle(bundles.encode_bundle(odd), CHAINED) == odd
 
 
-def test_a_commitment_that_is_the_identity_is_refused() -> None:
-    nothing = DealBundle(Index(0), (INFINITY_G1,), (Deal(Index(1), b"x"),), SESSION)
-    with pytest.raises(Malformed, match="public coefficient"):
-        bundles.decode_bundle(bundles.encode_bundle(nothing), CHAINED)
+def test_no_point_is_decoded_before_its_sender_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two thousand points take seconds on the slowest curve, and anybody may send them."""
+
+    def decode(_data: bytes) -> object:
+        raise AssertionError("a point was decoded")
+
+    encoded_push = packets.encode_group_push(PUSH, ABOUT)
+    encoded_bundle = bundles.encode_bundle(DEALS)
+    monkeypatch.setattr(CHAINED.key_group, "decode", decode)
+    assert bundles.decode_bundle(encoded_bundle, CHAINED) == DEALS
+    assert packets.decode_group_push(encoded_push, CHAINED).group.hash() == PUSH.group.hash()
+
+
+def test_keys_of_a_pushed_group_have_the_right_length() -> None:
+    push = packets.encode_group_push(PUSH, ABOUT)
+    push.new_group.nodes[1].public.key = b"\x01" * 47
+    with pytest.raises(Malformed, match="47 bytes"):
+        packets.decode_group_push(push, CHAINED)
 
 
 def test_a_packet_without_a_bundle_is_refused() -> None:
