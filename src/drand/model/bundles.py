@@ -5,7 +5,8 @@ signature: two copies that differ only in their signature have one hash.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeAlias
 
 from drand.model.chain import Index
@@ -46,9 +47,34 @@ class DealBundle:
 
     def hash(self) -> bytes:
         """SHA-256(u32BE dealer || commits || (u32BE share index || sealed share) by share index || session id)."""
+        return hashlib.sha256(_u32(self.dealer_index) + self._body() + self.session_id).digest()
+
+    def _body(self) -> bytes:
         deals = sorted(self.deals, key=lambda deal: deal.share_index)
-        body = b"".join(_u32(deal.share_index) + deal.encrypted_share for deal in deals)
-        return hashlib.sha256(_u32(self.dealer_index) + b"".join(self.commits) + body + self.session_id).digest()
+        return b"".join(self.commits) + b"".join(_u32(deal.share_index) + deal.encrypted_share for deal in deals)
+
+    def well_formed(
+        self, *, commits: int, commit_bytes: int, share_bytes: int, holders: frozenset[Index]
+    ) -> "DealBundle":
+        """The bundle of this hash that has `commits` commitments and shares of `share_bytes`; itself if there is none.
+
+        Nothing in the hash says where a commitment or a share ends. So whoever passes a bundle on can move a border,
+        hide a deal in the one before it, and the dealer's signature still holds. With all lengths known there is only
+        one way to read what was signed.
+        """
+        if len(self.commits) == commits and all(len(deal.encrypted_share) == share_bytes for deal in self.deals):
+            return self
+        body, entry = self._body(), 4 + share_bytes
+        split = commits * commit_bytes
+        if len(body) < split or (len(body) - split) % entry:
+            return self
+        entries = [body[at : at + entry] for at in range(split, len(body), entry)]
+        deals = tuple(Deal(Index(int.from_bytes(one[:4], "big")), one[4:]) for one in entries)
+        indices = [deal.share_index for deal in deals]
+        if not holders.issuperset(indices) or any(left >= right for left, right in pairwise(indices)):
+            return self
+        read = tuple(body[at : at + commit_bytes] for at in range(0, split, commit_bytes))
+        return replace(self, commits=read, deals=deals)
 
 
 @dataclass(frozen=True, slots=True)

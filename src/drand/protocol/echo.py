@@ -15,9 +15,10 @@ everything that is signed.
 
 from typing import Generic, TypeVar
 
-from collective.errors import Malformed, MalformedScalar
+from collective.errors import Malformed, MalformedPoint, MalformedScalar
 from collective.groups.group import Point
 from collective.machine import Persist
+from collective.sealing import ecies
 from collective.secret import SCALAR_BYTES
 from collective.signatures import schnorr
 from drand.model.bundles import Bundle, DealBundle, DkgTerms, JustificationBundle, Participant, ResponseBundle
@@ -119,6 +120,8 @@ class EchoBroadcast:
             return []
         self._check_size(bundle)
         schnorr.verify(self.terms.scheme.key_group, self._key(author), bundle.hash(), bundle.signature)
+        if isinstance(bundle, DealBundle):
+            bundle = self._as_dealt(bundle)
         self._check_content(bundle)
         proof = self.keep(bundle, copies=1)
         effects: list[Effect] = [Persist(BundleKept(bundle)), Send(self.peers, DkgPacket(bundle))]
@@ -188,6 +191,26 @@ class EchoBroadcast:
             self._keys[author.key] = self.terms.scheme.decode_key(author.key)
         return self._keys[author.key]
 
+    def _as_dealt(self, bundle: DealBundle) -> DealBundle:
+        """`bundle` with the borders that its dealer must have meant, wherever somebody on the way has put them.
+
+        v1.5.11 takes what comes first, so that one node can make another one evict an honest dealer.
+        """
+        group = self.terms.scheme.key_group
+        meant = bundle.well_formed(
+            commits=self.terms.threshold,
+            commit_bytes=group.point_bytes,
+            share_bytes=ecies.sealed_bytes(group, SCALAR_BYTES),
+            holders=frozenset(self._holders),
+        )
+        if meant is bundle:
+            return bundle
+        try:
+            self._check_content(meant)
+        except MalformedPoint:
+            return bundle  # nobody meant that
+        return meant
+
     @staticmethod
     def _check_size(bundle: Bundle) -> None:
         match bundle:
@@ -201,8 +224,11 @@ class EchoBroadcast:
             raise Malformed(f"a bundle of {size} bytes from node {bundle.author}, at most {MAX_BUNDLE_BYTES} are taken")
 
     def _check_content(self, bundle: Bundle) -> None:
-        """Points and scalars decode. A wrong number of commitments is another fault, and named later."""
-        if isinstance(bundle, DealBundle) and len(bundle.commits) == self.terms.threshold:
+        """Points and scalars decode. A wrong number of commitments is another fault, and named later.
+
+        Only done for what its author signed: to decode points is the most expensive check of all.
+        """
+        if isinstance(bundle, DealBundle):
             for commit in bundle.commits:
                 self.terms.scheme.decode_key(commit)
         if isinstance(bundle, JustificationBundle):

@@ -6,7 +6,7 @@ import pytest
 
 from collective.errors import InvalidSignature, Malformed, MalformedPoint, MalformedScalar
 from collective.machine import Persist
-from drand.model.bundles import Deal, Justification, JustificationBundle, Response, ResponseBundle
+from drand.model.bundles import Deal, DealBundle, Justification, JustificationBundle, Response, ResponseBundle
 from drand.model.chain import Index
 from drand.model.group import Peer
 from drand.model.packets import DkgPacket
@@ -136,6 +136,53 @@ def test_a_commitment_that_is_no_point_or_the_identity_is_refused(echo, commit):
 
 def test_a_wrong_number_of_commitments_is_passed_on_for_all_to_see(echo):
     assert len(echo.receive(MEMBERS[2].signed(replace(DEAL, commits=DEAL.commits[:1])))) == 2
+
+
+def test_no_commitment_is_decoded_before_the_signature_holds(echo, monkeypatch):
+    echo.receive(MEMBERS[2].deal(TERMS))  # the author's own key is decoded by now
+    decoded = []
+    group = TERMS.scheme.key_group
+    original = group.decode
+    monkeypatch.setattr(group, "decode", lambda data: decoded.append(data) or original(data))
+    flood = replace(DEAL, commits=DEAL.commits * 300)
+    with pytest.raises(InvalidSignature):
+        echo.receive(replace(flood, signature=DEAL.signature))
+    assert decoded == [DEAL.signature[: group.point_bytes]]
+
+
+def test_commitments_of_a_wrong_number_are_points_as_well(echo):
+    with pytest.raises(MalformedPoint):
+        echo.receive(MEMBERS[2].signed(replace(DEAL, commits=(b"\xff" * 8,))))
+
+
+def border_moved_into_the_deals() -> DealBundle:
+    """The last commitment and every deal, read as one deal."""
+    index, rest = DEAL.commits[-1][:4], DEAL.commits[-1][4:]
+    deals = b"".join(deal.share_index.to_bytes(4, "big") + deal.encrypted_share for deal in DEAL.deals)
+    return replace(DEAL, commits=DEAL.commits[:-1], deals=(Deal(Index(int.from_bytes(index, "big")), rest + deals),))
+
+
+def deal_hidden_in_the_one_before() -> DealBundle:
+    first, second, *others = DEAL.deals
+    hidden = first.encrypted_share + second.share_index.to_bytes(4, "big") + second.encrypted_share
+    return replace(DEAL, deals=(Deal(first.share_index, hidden), *others))
+
+
+@pytest.mark.parametrize("moved", [border_moved_into_the_deals(), deal_hidden_in_the_one_before()])
+def test_a_border_moved_on_the_way_is_moved_back(echo, moved):
+    """The signature holds for both readings, and the dealer is guilty of neither."""
+    assert moved != DEAL
+    assert moved.hash() == DEAL.hash()
+    assert echo.receive(moved) == [Persist(BundleKept(DEAL)), Send(PEERS, DkgPacket(DEAL))]
+    assert echo.receive(DEAL) == []
+    assert echo.deals.counted() == {2: DEAL}
+
+
+def test_a_share_of_odd_length_stays_what_its_dealer_signed(echo):
+    """v1.5.11 keeps such a bundle, and its holder complains: to drop it would give us another qualified set."""
+    first, *others = DEAL.deals
+    odd = MEMBERS[2].signed(replace(DEAL, deals=(Deal(first.share_index, b"odd"), *others)))
+    assert echo.receive(odd)[0] == Persist(BundleKept(odd))
 
 
 @pytest.mark.parametrize("share", [b"", bytes(31), b"\xff" * 32, (2**61 - 1).to_bytes(32, "big")])
