@@ -1,11 +1,14 @@
 """Bundles that overtake their group."""
 
+import tracemalloc
+
 import pytest
 
 from drand.model.bundles import Deal, DealBundle, Justification, JustificationBundle, Response, ResponseBundle
 from drand.model.chain import Index
 from drand.protocol import early
 from drand.protocol.early import EarlyBundles, weight
+from drand.wire.bundles import decode_bundle, encode_bundle
 
 
 def deal(author: int, signature: bytes = b"", size: int = 10) -> DealBundle:
@@ -61,13 +64,30 @@ def test_the_oldest_go_when_they_are_too_big_and_a_bundle_bigger_than_all_room_i
     assert (kept(bundles), bundles.dropped) == ([deal(1, size=100), deal(2, size=100)], 2)
 
 
+FAR = 2**31  # indices that CPython holds no objects for
+MANY = range(FAR, FAR + 1000)
+
+
 @pytest.mark.parametrize(
-    ("bundle", "least"),
+    "bundle",
     [
-        (deal(0, size=100), 100),
-        (ResponseBundle(Index(0), tuple(Response(Index(i), True) for i in range(100)), b"s" * 32), 100),
-        (JustificationBundle(Index(0), (Justification(Index(0), b"x" * 100),), b"s" * 32), 100),
+        deal(FAR),
+        deal(FAR, size=5000),
+        DealBundle(Index(FAR), (), tuple(Deal(Index(i), b"") for i in MANY), b"s" * 32),
+        DealBundle(Index(FAR), (), tuple(Deal(Index(i), b"xy") for i in MANY), b"s" * 32),
+        DealBundle(Index(FAR), tuple(i.to_bytes(48, "big") for i in MANY), (), b"s" * 32),
+        ResponseBundle(Index(FAR), tuple(Response(Index(i), True) for i in MANY), b"s" * 32),
+        JustificationBundle(Index(FAR), tuple(Justification(Index(i), b"x" * 32) for i in MANY), b"s" * 32),
     ],
 )
-def test_a_bundle_weighs_at_least_what_it_carries(bundle, least):
-    assert least + 32 <= weight(bundle) <= 100 * least
+def test_a_bundle_weighs_at_least_what_it_occupies(bundle):
+    encoded = encode_bundle(bundle).SerializeToString()
+    decode_bundle(encoded, None)  # whatever is made once is made now
+    tracemalloc.start()
+    try:
+        kept = decode_bundle(encoded, None)
+        occupied, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept == bundle
+    assert occupied <= weight(kept) <= 3 * occupied + 1000
