@@ -226,7 +226,9 @@ class BeaconProcess:
         if self._keygen is not None:
             return self._after_keygen(self._keygen.on_due(alarm, now), now)
         if alarm == PHASE_ALARM:
-            return [] if self._finished is None else self._finished.on_due(alarm, now)
+            effects = [] if self._finished is None else self._finished.on_due(alarm, now)
+            self._finished = self._finished if effects else None  # it has helped: let everybody's bundles go
+            return effects
         return [] if self._running is None else self._running.on_due(alarm, now)
 
     def _on_call_ended(self, event: Answered | CallFailed, now: float) -> list[Effect]:

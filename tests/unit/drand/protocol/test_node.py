@@ -605,6 +605,16 @@ def test_the_ceremony_can_be_watched_from_the_first_candidate_to_the_finished_gr
     assert network.nodes[0].running.head.round == 0
 
 
+def test_bundles_are_let_go_once_nobody_can_need_them_any_more():
+    network = Network(3)
+    network.start()
+    network.ceremony(threshold=2)
+    network.run_until(lambda: finished(network), 10)
+    assert all(node._finished is not None for node in network.nodes.values())
+    network.run(60)
+    assert all(node._finished is None for node in network.nodes.values())
+
+
 def test_the_journal_begins_with_the_candidates_and_whether_we_lead():
     network = generating_network()
     first = network.disks[0].journal[0]
