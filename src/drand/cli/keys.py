@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from collective.entropy import SystemEntropy
-from collective.errors import CollectiveError, InvalidSignature, Malformed
+from collective.errors import BadSetting, CollectiveError, InvalidSignature, Malformed
 from drand.cli.layout import refuse_old_layout
 from drand.cli.lifecycle import load_beacon
 from drand.cli.options import CONTROL, FOLDER, ID, SCHEME, TLS_DISABLE
-from drand.cli.output import print_banner, print_json
+from drand.cli.output import print_banner, print_json, warn
 from drand.cli.reaching import peer_at
 from drand.daemon.folders import BeaconFolder
-from drand.model.schemes import scheme_named
-from drand.vault.folder import KeyPairExists, VaultFolder, make_key_pair, self_signed
+from drand.model.schemes import Scheme, scheme_named
+from drand.vault.folder import ForeignIdentity, KeyPairExists, VaultFolder, make_key_pair, self_signed
 from drand.wire.toml_files import encode_identity_file
 
 DEFAULT_PORT = "8080"
@@ -98,20 +98,33 @@ def asked_port() -> str:
 @click.command()
 @FOLDER
 @ID
-def self_sign(folder: Path, beacon_id: str | None) -> None:
-    """Sign the public identity with its own key: needed once for identities made before version 1.4."""
+@click.option("--address", metavar="HOST:PORT", help="This node's address, where the public file is lost or another's.")
+@TLS_DISABLE
+def self_sign(folder: Path, beacon_id: str | None, address: str | None, tls_disable: bool) -> None:
+    """Sign the public identity with its own key, or make the public file again from the private one.
+
+    The first was needed once for identities made before version 1.4. The second mends a public file that is lost,
+    damaged, or of another key: what it says of address and TLS is kept where it can be read; where it cannot, give
+    --address, and --tls-disable for a key pair made with it. A group knows its members by key, address and TLS flag.
+    """
     refuse_old_layout(folder)
     name = beacon_id or "default"
     vault = VaultFolder(BeaconFolder(folder, name).root)
-    keys = vault.load_key_pair()
+    secret, scheme = vault.load_secret()
     try:
-        keys.identity.check_self_signature()
+        known = vault.load_key_pair().identity
+        if address is not None and peer_at(address, tls=known.tls).address != known.address:
+            raise BadSetting(
+                f"{vault.identity_file} is this key's and says {known.address}, not {address}",
+                hint="leave out --address, which is for a lost public file; groups know their members by address",
+            )
+        known.check_self_signature()
         click.echo(f"beacon id [{name}] - public identity already self signed.")
         return
-    except (InvalidSignature, Malformed) as error:
+    except (InvalidSignature, Malformed, ForeignIdentity) as error:
         click.echo(f"{error}: signing it again", err=True)
-    old = keys.identity
-    identity = self_signed(keys.secret, old.address, tls=old.tls, scheme=old.scheme).identity
+    own_address, tls = whose(vault, scheme, address, tls=not tls_disable)
+    identity = self_signed(secret, own_address, tls=tls, scheme=scheme).identity
     vault.save_identity(identity)
     click.echo(f"beacon id [{name}] - Public identity self signed for scheme {identity.scheme.name}")
     print_json(
@@ -123,3 +136,15 @@ def self_sign(folder: Path, beacon_id: str | None) -> None:
             "SchemeName": identity.scheme.name,
         }
     )
+
+
+def whose(vault: VaultFolder, scheme: Scheme, address: str | None, *, tls: bool) -> tuple[str, bool]:
+    """Address and TLS flag for a new public file: as given, else as the old one has them.
+
+    raises  DamagedIdentityFile where neither is there; MalformedAddress
+    """
+    if address is not None:
+        return peer_at(address, tls=tls).address, tls
+    old = vault.load_identity(scheme)
+    warn(f"address {old.address} and TLS {'on' if old.tls else 'off'} are taken from {vault.identity_file}")
+    return old.address, old.tls

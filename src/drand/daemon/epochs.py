@@ -1,7 +1,8 @@
 """The epoch record and the files that Go reads: which one is believed, and how one is made from the other.
 
 The record in the store is written in one transaction and is what this node believes. `drand_group.toml` is written from
-it for operators and for Go (the vault writes `dist_key.private`). Files may say more than the record in three cases:
+it for operators and for Go (the vault writes `dist_key.private`); both are right again after every start. Files may say
+more than the record in three cases:
 
 - there is no record: a Go node lived here, or the store was removed. Group and share are adopted;
 - the file is of a later epoch of the same chain: a Go node ran here meanwhile, and took part in a resharing. Adopted;
@@ -91,7 +92,9 @@ def settle_epoch(folder: BeaconFolder, identity: Identity, store: BeaconStore, v
     elif written != epoch.group:
         epoch = _epoch_with_file(folder, identity, epoch, written, vault, now)
         store.persist(EpochStarted(epoch))
-    if not vault.holds(epoch.epoch_id):
+    if vault.holds(epoch.epoch_id):
+        _mend_share_file(epoch, vault)
+    else:
         _restore_share(folder, epoch, store, vault)
 
 
@@ -165,6 +168,17 @@ def _restore_share(folder: BeaconFolder, epoch: Epoch, store: BeaconStore, vault
     log.warning("the vault had lost its state; the share was taken from %s", folder.share_file)
     if epoch_id != epoch.epoch_id:
         store.persist(EpochStarted(replace(epoch, epoch_id=epoch_id)))
+
+
+def _mend_share_file(epoch: Epoch, vault: InprocLink) -> None:
+    """Nothing here needs Go's file while the vault has its state, but the day it is needed is too late to look."""
+    try:
+        complaint = vault.mend_share_file(epoch.epoch_id)
+    except DiskRefused as error:
+        log.error("%s (%s)", error, error.advice)
+        return
+    if complaint:
+        log.warning("%s", complaint)
 
 
 def _write_again(folder: BeaconFolder, group: Group) -> None:

@@ -53,6 +53,18 @@ class DamagedKeyFile(Malformed):
     hint = "restore it from a backup; a key pair cannot be made again"
 
 
+class DamagedIdentityFile(DamagedKeyFile):
+    """The public file, which the private one is enough to make again."""
+
+    hint = "restore it from a backup, or make it again with `drand util self-sign --address HOST:PORT`"
+
+
+class ForeignIdentity(BadSetting):
+    """The public file is of another key than the private one."""
+
+    hint = "restore both from one backup, or make the public file of this key again with `drand util self-sign`"
+
+
 def make_key_pair(address: str, *, tls: bool, scheme: Scheme, entropy: Entropy) -> KeyPair:
     """A fresh key pair, signed by itself. `address` is host:port, as peers will dial it."""
     secret = SecretScalar(random_scalar(entropy, scheme.key_group.order))
@@ -115,39 +127,83 @@ class VaultFolder:
         """The key pair; its self-signature is not checked here.
 
         scheme  the group's, where there is one: old files name none
-        raises  NoKeyPair; DamagedKeyFile naming the file; BadSetting when the two files are not one pair
+        raises  NoKeyPair; DamagedKeyFile naming the file; ForeignIdentity when the two files are not one pair
         """
+        secret, used = self.load_secret(scheme)
+        identity = self.load_identity(used)
+        if identity.key != used.key_group.encode(used.bls.public_key(secret)):
+            raise ForeignIdentity(f"{self.identity_file} does not belong to {self.key_file}")
+        return KeyPair(identity, secret)
+
+    def load_secret(self, scheme: Scheme | None = None) -> tuple[SecretScalar, Scheme]:
+        """The long-term secret and its scheme, from the private file alone. Raises NoKeyPair, DamagedKeyFile."""
         if not self.key_file.exists() and not self.identity_file.exists():
             raise NoKeyPair(f"there is no key pair in {self.key_file.parent}")
+        data = _read(self.key_file)
         try:
-            secret, used = decode_key_file(_read(self.key_file), scheme)
+            return decode_key_file(data, scheme)
         except Malformed as error:
             raise DamagedKeyFile(f"{self.key_file}: {error}") from error
+
+    def load_identity(self, scheme: Scheme) -> Identity:
+        """What the public file says, whosever key it is. Raises DamagedIdentityFile."""
         try:
-            identity = decode_identity_file(_read(self.identity_file), used)
+            data = _read(self.identity_file)
+        except DamagedKeyFile as error:
+            raise DamagedIdentityFile(str(error)) from error
+        try:
+            return decode_identity_file(data, scheme)
         except Malformed as error:
-            raise DamagedKeyFile(f"{self.identity_file}: {error}") from error
-        if identity.key != used.key_group.encode(used.bls.public_key(secret)):
-            raise BadSetting(
-                f"{self.identity_file} does not belong to {self.key_file}",
-                hint="make the public file again with `drand util self-sign`, or restore both from one backup",
-            )
-        return KeyPair(identity, secret)
+            raise DamagedIdentityFile(f"{self.identity_file}: {error}") from error
 
     def save_share(self, share: Share) -> None:
         """Replace `dist_key.private`; a file that holds this share already is left alone."""
         data = encode_share_file(share)
         make_folder(self.share_file.parent)
-        if self.share_file.exists() and _read(self.share_file) == data:
-            return
-        replace_file(self.share_file, data, PRIVATE_MODE)
+        if not _holds(self.share_file, data):
+            replace_file(self.share_file, data, PRIVATE_MODE)
+
+    def mend_share(self, share: Share) -> str:
+        """Make `dist_key.private` hold `share`; what was wrong with it and what was done, "" where it was right.
+
+        What it held instead is kept beside it: it may be a share of which there is no other copy. Raises DiskRefused.
+        """
+        fault = self._share_fault(share)
+        if not fault:
+            return ""
+        kept = self._keep_share_aside()
+        self.save_share(share)
+        return f"{fault}; it was written again from the vault's state" + (f", the old one is {kept}" if kept else "")
+
+    def _share_fault(self, share: Share) -> str:
+        try:
+            held = self.load_share(share.scheme)
+        except (DamagedKeyFile, DiskRefused) as error:
+            return str(error)
+        if held is None:
+            return f"{self.share_file} is missing"
+        return "" if held == share else f"{self.share_file} holds another share than the vault"
+
+    def _keep_share_aside(self) -> Path | None:
+        """Move the share file to where nothing reads it; None without one."""
+        kept = self.share_file.with_name(self.share_file.name + ".replaced")
+        try:
+            self.share_file.replace(kept)
+            if kept.is_file():
+                kept.chmod(PRIVATE_MODE)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DiskRefused(f"cannot move {self.share_file} to {kept}: {error.strerror}") from error
+        return kept
 
     def load_share(self, scheme: Scheme) -> Share | None:
         """The share in `dist_key.private`, None without the file; raises DamagedKeyFile naming it."""
         if not self.share_file.exists():
             return None
+        data = _read(self.share_file)
         try:
-            return decode_share_file(_read(self.share_file), scheme)
+            return decode_share_file(data, scheme)
         except Malformed as error:
             raise DamagedKeyFile(f"{self.share_file}: {error}") from error
 
@@ -169,6 +225,14 @@ def _too_open(path: Path, mode: int) -> str:
         return ""
     actual = stat.S_IMODE(path.stat().st_mode)
     return f"{path} has mode {actual:04o}, it should be {mode:04o}: chmod {mode:04o} {path}" if actual & ~mode else ""
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether the file is there, can be read, and is just `data`."""
+    try:
+        return _read(path) == data
+    except (DamagedKeyFile, DiskRefused):
+        return False
 
 
 def _read(path: Path) -> bytes:

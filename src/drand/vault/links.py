@@ -73,6 +73,13 @@ class InprocLink:
             raise Unavailable(f"there is no share to adopt in {where}", hint="restore dist_key.private from a backup")
         return self.vault.adopt(group, share)
 
+    def mend_share_file(self, epoch_id: bytes) -> str:
+        """Make `dist_key.private` hold the opened share of this name; what was wrong with it, "" where it was right.
+
+        raises  DiskRefused; then the file is as it was, or gone
+        """
+        return "" if self.folder is None else self.vault.mend_export(epoch_id, self.folder.mend_share)
+
     def complaints(self) -> list[str]:
         """What is too open to others among the vault's files."""
         return [] if self.folder is None else self.folder.complaints()

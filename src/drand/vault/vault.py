@@ -94,6 +94,13 @@ class Vault:
         """Whether there is a share under this name, open or not."""
         return any(held.epoch_id == epoch_id for held in self._state.epochs)
 
+    def mend_export(self, epoch_id: bytes, mend: Callable[[Share], str]) -> str:
+        """What `mend` says of the share of this name, if it is what `export` got last; "" otherwise."""
+        opened = [held for held in self._state.epochs if held.opened is not None]
+        if not opened or opened[-1].epoch_id != epoch_id:
+            return ""
+        return mend(self._share_of(opened[-1]))
+
     def adopt(self, group: Group, share: Share) -> bytes:
         """Take over a share that another program (Go, or a vault whose state is lost) kept; returns its epoch id.
 
@@ -148,7 +155,10 @@ class Vault:
         """Go's file holds one share: the one opened last. Opening an older one again leaves it alone."""
         newest = next(held for held in reversed(self._state.epochs) if held.opened is not None)
         if newest.epoch_id == epoch_id:
-            self._export(Share(Index(newest.index), newest.share, newest.commits, self._keeper.scheme))
+            self._export(self._share_of(newest))
+
+    def _share_of(self, held: HeldEpoch) -> Share:
+        return Share(Index(held.index), held.share, held.commits, self._keeper.scheme)
 
     def _load(self) -> VaultState:
         keeper = self._keeper

@@ -13,7 +13,7 @@ from drand.model.chain import Index, Round
 from drand.model.schemes import SCHEME_NAMES
 from drand.model.share import Share
 from drand.store.sqlite import open_store
-from drand.vault.folder import VaultFolder
+from drand.vault.folder import ForeignIdentity, VaultFolder
 from drand.wire.toml_files import encode_group_file
 from tests.support.command_line import Ended, drand, operated
 from tests.support.operated import GROUP
@@ -158,6 +158,61 @@ def test_self_sign_signs_what_is_not_signed_and_leaves_the_rest(node: Node):
     assert ended.code == 0
     assert "beacon id [default] - Public identity self signed for scheme pedersen-bls-chained\n" in ended.out
     assert public.read_text() == signed
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"x" * (2**20 + 1)])
+def test_self_sign_makes_a_lost_public_file_again_from_the_private_one(node: Node, content: bytes | None):
+    node.generate("127.0.0.1:4001", "--tls-disable")
+    public = node.beacon.keys / "drand_id.public"
+    signed = public.read_text()
+    if content is None:
+        public.unlink()
+    else:
+        public.write_bytes(content)
+    refused = drand("util", "self-sign", "--folder", node.folder)
+    assert refused.code == 1
+    assert "drand_id.public" in refused.err
+    assert "drand util self-sign --address HOST:PORT" in refused.err
+    ended = drand("util", "self-sign", "--folder", node.folder, "--address", "127.0.0.1:4001", "--tls-disable")
+    assert ended.code == 0
+    assert public.read_text() == signed
+
+
+def test_self_sign_makes_the_public_file_of_another_key_this_keys_own(node: Node, tmp_path: Path):
+    node.generate("127.0.0.1:4001")
+    drand("generate-keypair", "127.0.0.1:4002", "--tls-disable", "--folder", tmp_path / "other", "--control", "1")
+    public = node.beacon.keys / "drand_id.public"
+    signed = public.read_text()
+    public.write_bytes((BeaconFolder(tmp_path / "other", "default").keys / "drand_id.public").read_bytes())
+    with pytest.raises(ForeignIdentity, match="does not belong to") as caught:
+        VaultFolder(node.beacon.root).load_key_pair()
+    assert "drand util self-sign" in caught.value.advice
+    ended = drand("util", "self-sign", "--folder", node.folder)
+    assert ended.code == 0
+    assert "address 127.0.0.1:4002 and TLS off are taken from" in ended.err
+    keys = VaultFolder(node.beacon.root).load_key_pair()
+    assert (keys.identity.address, keys.identity.tls) == ("127.0.0.1:4002", False)
+    public.write_bytes((BeaconFolder(tmp_path / "other", "default").keys / "drand_id.public").read_bytes())
+    assert drand("util", "self-sign", "--folder", node.folder, "--address", "127.0.0.1:4001").code == 0
+    assert public.read_text() == signed
+
+
+def test_self_sign_gives_no_new_address_to_a_key_pair_that_is_whole(node: Node):
+    node.generate("127.0.0.1:4001")
+    before = (node.beacon.keys / "drand_id.public").read_bytes()
+    ended = drand("util", "self-sign", "--folder", node.folder, "--address", "127.0.0.1:4009")
+    assert ended.code == 1
+    assert "says 127.0.0.1:4001, not 127.0.0.1:4009" in ended.err
+    assert ended.hints
+    assert (node.beacon.keys / "drand_id.public").read_bytes() == before
+
+
+def test_self_sign_cannot_make_a_private_key(node: Node):
+    node.generate("127.0.0.1:4001")
+    (node.beacon.keys / "drand_id.private").write_bytes(b"Key = 7\n")
+    ended = drand("util", "self-sign", "--folder", node.folder)
+    assert ended.code == 1
+    assert "a key pair cannot be made again" in ended.err
 
 
 # ------------------------------------------------------------ secrets

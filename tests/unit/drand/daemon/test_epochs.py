@@ -18,6 +18,7 @@ from drand.daemon.epochs import (
     write_group_file,
 )
 from drand.errors import InvalidGroup
+from drand.model.vault_messages import EpochOpened, OpenEpoch, RequestId
 from drand.store.sqlite import SqliteStore, open_store
 from drand.vault.folder import DamagedKeyFile
 from drand.vault.links import InprocLink, open_vault
@@ -207,6 +208,75 @@ def test_a_vault_that_lost_its_state_takes_the_share_from_the_file(site: Site, c
     site.settle()
     assert site.vault.holds(epoch.epoch_id)
     assert "the vault had lost its state" in caplog.text
+
+
+async def opened(site: Site) -> bytes:
+    """The site has run before: its share is open; returns the share file as it should be."""
+    site.settle()
+    epoch = site.store.epoch()
+    assert epoch is not None
+    assert isinstance(await site.vault.ask(OpenEpoch(RequestId("t/1"), epoch.epoch_id, epoch.group)), EpochOpened)
+    return site.folder.share_file.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"Index = -1\n", b"\xff\xfe", b"x" * (2**20 + 1)])
+async def test_a_damaged_share_file_is_named_and_written_again_while_the_vault_is_whole(
+    site: Site, caplog: pytest.LogCaptureFixture, content: bytes
+):
+    right = await opened(site)
+    site.folder.share_file.write_bytes(content)
+    site.reopen_vault()
+    with caplog.at_level(logging.WARNING):
+        site.settle()
+    (line,) = [record.getMessage() for record in caplog.records if "written again from the vault" in record.message]
+    assert line.startswith(str(site.folder.share_file))
+    assert site.folder.share_file.read_bytes() == right
+    assert site.folder.share_file.stat().st_mode & 0o777 == 0o600
+    caplog.clear()
+    site.settle()
+    assert caplog.records == []
+
+
+async def test_a_share_that_is_replaced_is_kept_aside(site: Site, caplog: pytest.LogCaptureFixture):
+    right = await opened(site)
+    other = site.planted.folder(site.planted.order[1]).share_file.read_bytes()
+    site.folder.share_file.write_bytes(other)
+    site.settle()
+    assert "holds another share than the vault" in caplog.text
+    kept = site.folder.groups / "dist_key.private.replaced"
+    assert str(kept) in caplog.text
+    assert (site.folder.share_file.read_bytes(), kept.read_bytes()) == (right, other)
+
+
+async def test_a_lost_share_file_is_written_again(site: Site, caplog: pytest.LogCaptureFixture):
+    right = await opened(site)
+    site.folder.share_file.unlink()
+    site.settle()
+    assert "dist_key.private is missing; it was written again from the vault" in caplog.text
+    assert site.folder.share_file.read_bytes() == right
+
+
+async def test_a_share_file_that_cannot_be_written_again_keeps_nobody_from_starting(
+    site: Site, caplog: pytest.LogCaptureFixture
+):
+    await opened(site)
+    site.folder.share_file.unlink()
+    site.folder.share_file.mkdir()
+    kept = site.folder.groups / "dist_key.private.replaced"
+    kept.write_text("in the way of a folder")
+    site.settle()
+    assert f"cannot move {site.folder.share_file} to {kept}" in caplog.text
+
+
+async def test_a_share_just_adopted_is_not_replaced_by_the_one_before(site: Site):
+    await opened(site)
+    later, secret = site.planted.reshared(int(site.now) - 2)
+    site.planted.write(0, later, secret)
+    newer = site.folder.share_file.read_bytes()
+    site.settle()
+    site.settle()
+    assert site.folder.share_file.read_bytes() == newer
+    assert not (site.folder.groups / "dist_key.private.replaced").exists()
 
 
 def test_a_node_whose_share_is_lost_goes_on_without_signing_and_says_so(site: Site, caplog: pytest.LogCaptureFixture):
