@@ -227,7 +227,8 @@ class BeaconProcess:
             return self._after_keygen(self._keygen.on_due(alarm, now), now)
         if alarm == PHASE_ALARM:
             effects = [] if self._finished is None else self._finished.on_due(alarm, now)
-            self._finished = self._finished if effects else None  # it has helped: let everybody's bundles go
+            if not any(isinstance(effect, WakeAt) for effect in effects):
+                self._finished = None  # it has helped for the last time: let everybody's bundles go
             return effects
         return [] if self._running is None else self._running.on_due(alarm, now)
 
