@@ -23,7 +23,7 @@ def live(request: pytest.FixtureRequest) -> Iterator[Live]:
         pytest.skip(f"{GO_VARIABLE} does not name a Go binary")
     who: Contestant = next(one for one in contestants() if one.name == request.param)
     with network(who, 3) as made:
-        group, _ = hold(made, period_s=1, genesis_in_s=1, phase_s=20)
+        group, _ = hold(made, period_s=1, genesis_in_s=1, phase_s=3)
         yield group.chain_info(), made.nodes[0]
 
 
