@@ -44,7 +44,8 @@ PARTIAL_DEADLINE_S = 5.0
 BUNDLE_DEADLINE_S = 10.0
 QUESTION_DEADLINE_S = 60.0
 PING_DEADLINE_S = 10.0
-MAX_OUTSTANDING = 512  # messages under way to one peer; 2 n echoes of a large ceremony fit
+MAX_OUTSTANDING = 512  # messages under way or waiting for one peer; 2 n echoes of a large ceremony fit
+BUNDLES_AT_ONCE = 4  # calls with bundles under way to one peer: a ceremony's n squared echoes must not all be in memory
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Outgoing:
     method: str  # full gRPC path
     payload: bytes
     deadline_s: float
+    in_turn: bool = False  # at most BUNDLES_AT_ONCE of these are under way to a peer, in the order they were given
 
 
 _Call: TypeAlias = "grpc.aio.UnaryUnaryCall[bytes, bytes]"
@@ -72,6 +74,8 @@ class _Lane:
     channel: grpc.aio.Channel
     under_way: OrderedDict[_Call, None] = field(default_factory=OrderedDict)
     methods: dict[str, "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"] = field(default_factory=dict)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUNDLES_AT_ONCE))
+    waiting: int = 0  # for a turn
 
 
 def encode(message: Message, metadata: Metadata) -> Outgoing:
@@ -86,7 +90,7 @@ def encode(message: Message, metadata: Metadata) -> Outgoing:
             return Outgoing("/drand.Protocol/PartialBeacon", payload, PARTIAL_DEADLINE_S)
         case DkgPacket():
             payload = encode_dkg_packet(message, bare).SerializeToString()
-            return Outgoing("/drand.Protocol/BroadcastDKG", payload, BUNDLE_DEADLINE_S)
+            return Outgoing("/drand.Protocol/BroadcastDKG", payload, BUNDLE_DEADLINE_S, in_turn=True)
         case SignalPacket():
             payload = encode_signal(message, metadata).SerializeToString()
             return Outgoing("/drand.Protocol/SignalDKGParticipant", payload, QUESTION_DEADLINE_S)
@@ -145,12 +149,29 @@ class PeerClient:
         return sum(results)
 
     async def deliver(self, peer: Peer, outgoing: Outgoing) -> None:
-        """Send encoded bytes; waits for a connection up to the deadline. The response is not looked at.
+        """Send encoded bytes; waits for its turn, then for a connection up to the deadline. The response is not read.
 
         At most `max_outstanding` are under way to a peer: the oldest is given up for a newer one, and its sender gets
         Displaced. Raises PeerUnreachable or PeerRefused.
         """
         lane = self._lane(peer)
+        if not outgoing.in_turn:
+            await self._deliver_now(lane, peer, outgoing)
+            return
+        if lane.waiting >= self._max_outstanding:
+            self.displaced += 1
+            raise Displaced(f"{lane.waiting} messages wait for {peer.address} already")
+        lane.waiting += 1
+        try:
+            await lane.turns.acquire()
+        finally:
+            lane.waiting -= 1
+        try:
+            await self._deliver_now(lane, peer, outgoing)
+        finally:
+            lane.turns.release()
+
+    async def _deliver_now(self, lane: _Lane, peer: Peer, outgoing: Outgoing) -> None:
         if len(lane.under_way) >= self._max_outstanding:
             oldest, _ = lane.under_way.popitem(last=False)
             oldest.cancel()
