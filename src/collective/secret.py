@@ -9,7 +9,7 @@ SCALAR_BYTES = 32
 
 
 class SecretScalar:
-    """A scalar nobody else may see: 1 <= value < order of its group.
+    """A scalar nobody else may see: 0 <= value < order of its group. Keys are never 0; a dealt share may be.
 
     `repr` and `str` are redacted, pickling is refused, comparison takes the same time wherever two values differ.
     What Python cannot promise (wiping memory, constant-time big integers) is said in SECURITY.md.

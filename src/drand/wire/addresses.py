@@ -13,10 +13,12 @@ def split_host_port(address: str) -> tuple[str, str]:
     >>> split_host_port("[::1]:8080")
     ('::1', '8080')
     """
-    if len(address.encode()) > MAX_ADDRESS_BYTES:
+    if len(address) > MAX_ADDRESS_BYTES:
         raise Malformed(f"address of {len(address)} characters, at most {MAX_ADDRESS_BYTES} bytes expected")
-    if not address.isprintable():
+    if not address.isprintable():  # nor encodable, where the command line was no UTF-8
         raise Malformed(f"address {address!r} holds unprintable characters")
+    if len(address.encode()) > MAX_ADDRESS_BYTES:
+        raise Malformed(f"address of {len(address.encode())} bytes, at most {MAX_ADDRESS_BYTES} expected")
     head, colon, port = address.rpartition(":")
     if not colon:
         raise _refused(address, "missing port in address")

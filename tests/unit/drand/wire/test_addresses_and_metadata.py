@@ -42,6 +42,8 @@ def test_an_address_splits_into_host_and_port(address: str, parts: tuple[str, st
         ("host]:80", "unexpected bracket"),
         ("[a[b]:80", "unexpected bracket"),
         ("host\n:80", "unprintable"),
+        ("\udcff:80", "unprintable"),
+        ("\u00e9" * 300 + ":80", "bytes"),
         ("h" * 600 + ":80", "at most"),
     ],
 )
