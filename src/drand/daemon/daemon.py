@@ -11,6 +11,7 @@ from typing import Any
 from collective.clock import Clock, SystemClock
 from collective.entropy import Entropy, SystemEntropy
 from collective.errors import CollectiveError, OutOfTurn
+from drand.daemon import memory
 from drand.daemon.beacon import BeaconShell, Outside
 from drand.daemon.checking import BeaconChecker
 from drand.daemon.control_face import ControlFace
@@ -36,7 +37,7 @@ from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.routing import beacon_meant, version_check_wanted
 from drand.net.tls import ServerTls, load_roots, load_server_tls
-from drand.protocol.steps import Fact, RoundMade
+from drand.protocol.steps import CeremonyFinished, Fact, RoundMade
 
 STOP_GRACE_S = 0.75  # calls under way may end
 
@@ -263,6 +264,8 @@ class Daemon:
         if isinstance(fact, RoundMade) and shell.beacon_id in self.served:
             self.served[shell.beacon_id].note_signers(fact.round, fact.signers)
         self.metrics.observe(shell.beacon_id, fact)
+        if isinstance(fact, CeremonyFinished):
+            asyncio.get_running_loop().call_later(memory.AFTER_CEREMONY_S, memory.trim)
         self.metrics.stands(shell.beacon_id, shell.machine.state)
 
     def sent(self, shell: BeaconShell, outcome: Mapping[str, bool]) -> None:
@@ -286,6 +289,7 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, daemon.ask_to_stop)
     try:
         await daemon.start()
+        memory.settle()
         log.info("drand is ready: version %s, folder %s", OUR_VERSION, settings.folder)
         await daemon.wait()
     finally:

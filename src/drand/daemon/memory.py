@@ -1,0 +1,27 @@
+"""Giving back memory that is needed for a moment only: what imports leave behind, and the burst of a key generation.
+
+The C library keeps freed pages for later use; a daemon that waits for the next round has none. Without `malloc_trim`,
+which is glibc's, nothing is given back, and that is no error.
+"""
+
+import ctypes
+import gc
+
+AFTER_CEREMONY_S = 30.0  # stragglers' calls have ended by then
+
+
+def settle() -> None:
+    """Collect what starting left behind, keep the rest out of later collections, and return free pages."""
+    gc.collect()
+    gc.freeze()
+    trim()
+
+
+def trim() -> bool:
+    """Collect, and return free pages to the system; False where the C library cannot."""
+    gc.collect()
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give_back is None:
+        return False
+    give_back(0)
+    return True
