@@ -1,21 +1,29 @@
 """`drand demo`: a whole network on this machine, from nothing to verified randomness."""
 
 import http.client
+import shlex
 import shutil
+import signal
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from collective.clock import SystemClock
-from collective.errors import Unavailable
-from drand.cli.local_network import Ceremony, LocalNetwork
+from collective.errors import BadSetting, Unavailable
+from drand.cli.local_network import ENDING_SIGNALS, Ceremony, LocalNetwork
+from drand.errors import EXIT_INTERRUPTED
 from drand.model.chain import Beacon, ChainInfo, Round
+from drand.model.group import minimum_threshold
 from drand.model.schemes import SCHEME_NAMES
 from drand.model.verification import ChainVerifier
 from drand.wire.http_json import parse_beacon, parse_chain_info
 
 FETCH_PATIENCE_S = 120
+LEAST_DIGITS = 8  # shown of a value on the narrowest terminal
 
 
 def fetch(address: str, path: str) -> bytes:
@@ -37,7 +45,7 @@ def fetch(address: str, path: str) -> bytes:
 @click.command()
 @click.option("--nodes", default=5, show_default=True, type=click.IntRange(2, 64), help="How many daemons.")
 @click.option(
-    "--threshold", default=3, show_default=True, type=click.IntRange(1), help="How many of them make a round."
+    "--threshold", type=click.IntRange(1), metavar="T", help="How many of them make a round (default: over half)."
 )
 @click.option("--period", default="3s", show_default=True, help="Time between two rounds, a Go duration.")
 @click.option(
@@ -47,43 +55,87 @@ def fetch(address: str, path: str) -> bytes:
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Keep everything here (a fresh folder); else it is removed."
 )
-def demo(nodes: int, threshold: int, period: str, scheme: str, rounds: int, folder: Path | None) -> None:
+def demo(nodes: int, threshold: int | None, period: str, scheme: str, rounds: int, folder: Path | None) -> int:
     """Run a whole network on this machine.
 
     Starts the daemons as processes on loopback, holds a key generation through the ordinary commands, then prints each
     round as it is verified. Ctrl-C stops the daemons and cleans up.
     """
-    base = folder or Path(tempfile.mkdtemp(prefix="drand-demo-"))
-    base.mkdir(parents=True, exist_ok=True)
+    threshold = checked_threshold(nodes, threshold)
+    base = fresh_folder(folder)
     network = LocalNetwork(base, nodes)
+    with ended_by_signals():
+        try:
+            run(network, Ceremony(threshold=threshold, period=period, scheme=scheme), rounds)
+        except KeyboardInterrupt:
+            click.echo("\nstopping")
+            return EXIT_INTERRUPTED
+        finally:
+            for number in ENDING_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)  # impatience must not leave daemons behind; this takes seconds
+            network.stop()
+            if folder is None:
+                shutil.rmtree(base, ignore_errors=True)
+            else:
+                click.echo(kept(network, threshold))
+    return 0
+
+
+def checked_threshold(nodes: int, threshold: int | None) -> int:
+    """The threshold; raises BadSetting for one that the ceremony would refuse, before anything is started."""
+    least = minimum_threshold(nodes)
+    if threshold is None:
+        return least
+    if not least <= threshold <= nodes:
+        raise BadSetting(f"a threshold of {threshold} for {nodes} nodes", hint=f"it goes from {least} to {nodes}")
+    return threshold
+
+
+def fresh_folder(folder: Path | None) -> Path:
+    """The folder to work in, by its full path; raises BadSetting for one that holds something."""
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="drand-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise BadSetting(f"{folder} is not empty", hint="the demonstration begins with nothing: name a fresh folder")
+    return folder.absolute()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Being terminated, or losing the terminal, is like Ctrl-C: a KeyboardInterrupt. Afterwards all is as before."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING_SIGNALS}
     try:
-        run(network, Ceremony(threshold=threshold, period=period, scheme=scheme), rounds)
-    except KeyboardInterrupt:
-        click.echo("\nstopping")
+        yield
     finally:
-        network.stop()
-        if folder is None:
-            shutil.rmtree(base, ignore_errors=True)
-        else:
-            click.echo(
-                f"everything is kept in {base}; start one node again with: drand start --folder {base}/node1 ..."
-            )
+        for number, known in before.items():
+            signal.signal(number, known)
+
+
+def kept(network: LocalNetwork, threshold: int) -> str:
+    """What is left, and how its nodes are started again."""
+    lines = [f"everything is kept in {network.folder}"]
+    nodes = [node for node in network.nodes if (node.folder / "multibeacon").exists()]
+    if nodes:
+        lines.append(f"start the nodes again, at least {threshold} of them for the chain to go on:")
+    return "\n".join([*lines, *("  " + shlex.join(node.start_command()) for node in nodes)])
 
 
 def run(network: LocalNetwork, ceremony: Ceremony, rounds: int) -> None:
     """The demonstration, step by step."""
     count = len(network.nodes)
+    click.echo(f"scheme {ceremony.scheme}, threshold {ceremony.threshold} of {count}, a round every {ceremony.period}")
     click.echo(f"starting {count} daemons below {network.folder}")
     network.start()
-    click.echo(f"generating {count} key pairs ({ceremony.scheme})")
+    click.echo(f"generating {count} key pairs")
     network.generate_keys(ceremony)
-    click.echo(f"distributed key generation: {ceremony.threshold} of {count} make a round, one every {ceremony.period}")
+    click.echo("distributed key generation")
     network.hold(ceremony, said=lambda line: click.echo("  " + line))
     for node in network.nodes:
         click.echo(f"  {node.name}: http://{node.public}/public/latest")
     address = network.nodes[0].public
     info = parse_chain_info(fetch(address, "/info"))
-    click.echo(f"chain {info.hash().hex()}")
+    click.echo(fitted("chain ", info.hash().hex(), ""))
     follow(network, info, rounds)
 
 
@@ -100,9 +152,17 @@ def follow(network: LocalNetwork, info: ChainInfo, rounds: int) -> None:
         beacon = held(node.public, Round(round_), info, clock)
         late_ms = (clock.now() - info.schedule.due_unix_s(beacon.round)) * 1000
         verifier.check(beacon)
-        click.echo(
-            f"round {beacon.round}  {beacon.randomness.hex()}  verified, {late_ms:.0f} ms late, from {node.name}"
-        )
+        end = f"  verified, {late_ms:.0f} ms late, from {node.name}"
+        click.echo(fitted(f"round {beacon.round}  ", beacon.randomness.hex(), end))
+
+
+def fitted(before: str, digits: str, after: str) -> str:
+    """One line: on a terminal `digits` are cut to what has room beside the rest, elsewhere they are whole."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    room = columns - len(before) - len(after)
+    if not columns or len(digits) <= room:
+        return before + digits + after
+    return f"{before}{digits[: max(LEAST_DIGITS, room - 1)]}…{after}"
 
 
 def held(address: str, round_: Round, info: ChainInfo, clock: SystemClock) -> Beacon:

@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from drand.errors import DrandError
 READY = "drand is ready"  # what a daemon prints once its listeners are open
 STOP_PATIENCE_S = 10
 START_PATIENCE_S = 60
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000  # Linux gives 32768 and above to outgoing connections, others 49152
 
 
@@ -26,6 +29,26 @@ class CommandFailed(DrandError):
 
 class NodeDied(Unavailable):
     """A daemon ended before it was ready."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals that end us wait for the end of the block, so that no process is started and not noted down."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number)) or signal.SIG_DFL
+        for number in ENDING_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def free_ports(count: int) -> list[int]:
@@ -90,6 +113,7 @@ class LocalNode:
         """Start one ordinary command and leave it running."""
         return subprocess.Popen(
             [*self.command, *arguments],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -97,18 +121,22 @@ class LocalNode:
             start_new_session=True,
         )
 
+    def start_command(self, *extra: str) -> list[str]:
+        """The command line that starts the daemon."""
+        arguments = ["start", "--folder", str(self.folder), "--control", self.control, "--tls-disable"]
+        return [*self.command, *arguments, "--private-listen", self.private, "--public-listen", self.public, *extra]
+
     def start(self, *extra: str) -> None:
         """Start the daemon; `wait_ready` tells when it listens."""
-        arguments = ["start", "--folder", str(self.folder), "--control", self.control, "--tls-disable"]
-        arguments += ["--private-listen", self.private, "--public-listen", self.public, *extra]
         self.ready.clear()
-        self.process = subprocess.Popen(
-            [*self.command, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=self._environment(),
-            start_new_session=True,  # Ctrl-C is ours: we stop the daemons in order
-        )
+        with undisturbed():
+            self.process = subprocess.Popen(
+                self.start_command(*extra),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,  # Ctrl-C is ours: we stop the daemons in order
+            )
         threading.Thread(target=self._keep_log, args=(self.process,), daemon=True).start()
 
     def wait_ready(self) -> None:
@@ -168,6 +196,16 @@ class Ceremony:
     beacon_id: str = "default"
 
 
+def _ended(name: str, process: "subprocess.Popen[str]") -> str:
+    """What a command printed until it ended well; raises CommandFailed with what it said otherwise."""
+    out, err = process.communicate()
+    if process.returncode != 0:
+        arguments = process.args if isinstance(process.args, list) else []
+        words = next((word for word in arguments if word in ("share", "generate-keypair")), "")
+        raise CommandFailed(f"`drand {words}` at {name}: {(err + out).strip()}")
+    return out
+
+
 class LocalNetwork:
     """Some nodes below one folder, the first of which leads."""
 
@@ -197,26 +235,43 @@ class LocalNetwork:
             node.wait_ready()
 
     def generate_keys(self, ceremony: Ceremony) -> None:
-        """Every node makes its long-term key pair."""
-        for node in self.nodes:
-            flags = ["--folder", str(node.folder), "--control", node.control, "--tls-disable"]
-            flags += ["--scheme", ceremony.scheme, "--id", ceremony.beacon_id]
-            node.run("generate-keypair", *flags, node.private)
+        """Every node makes its long-term key pair, all at the same time. Raises CommandFailed."""
+        chosen = ["--tls-disable", "--scheme", ceremony.scheme, "--id", ceremony.beacon_id]
+        self._together(
+            ["generate-keypair", "--folder", str(node.folder), "--control", node.control, *chosen, node.private]
+            for node in self.nodes
+        )
 
     def hold(self, ceremony: Ceremony, said: Callable[[str], None] = lambda line: None) -> str:
         """Hold the key generation through `drand share`; returns the group file. Raises CommandFailed."""
         leader, *others = self.nodes
-        running = [leader.popen(*self._share_flags(leader, ceremony), *self._lead_flags(ceremony))]
-        running += [
-            node.popen(*self._share_flags(node, ceremony), "--connect", leader.private, "--tls-disable")
-            for node in others
+        commands = [[*self._share_flags(leader, ceremony), *self._lead_flags(ceremony)]]
+        commands += [
+            [*self._share_flags(node, ceremony), "--connect", leader.private, "--tls-disable"] for node in others
         ]
-        said(f"{len(running)} `drand share` commands are running; {leader.name} leads")
-        results = [process.communicate() for process in running]
-        for node, process, (out, err) in zip(self.nodes, running, results, strict=True):
-            if process.returncode != 0:
-                raise CommandFailed(f"`drand share` at {node.name}: {(err + out).strip()}")
-        return results[0][0]
+        said(f"{len(commands)} `drand share` commands are running; {leader.name} leads")
+        return self._together(commands)[0]
+
+    def _together(self, commands: Iterable[Sequence[str]]) -> list[str]:
+        """Run one command at each node at the same time; what they printed, once all have ended well.
+
+        The first one that fails ends the others, which may wait for it, and is told of in CommandFailed.
+        """
+        running: list[subprocess.Popen[str]] = []
+        with ThreadPoolExecutor(len(self.nodes)) as readers:
+            try:
+                for node, command in zip(self.nodes, commands, strict=True):
+                    with undisturbed():
+                        running.append(node.popen(*command))
+                ends = [
+                    readers.submit(_ended, node.name, process)
+                    for node, process in zip(self.nodes, running, strict=True)
+                ]
+                failed = [end for end in wait(ends, return_when=FIRST_EXCEPTION).done if end.exception()]
+                return [end.result() for end in failed or ends]
+            finally:
+                for process in running:
+                    process.terminate()  # those that have ended do not mind
 
     def _share_flags(self, node: LocalNode, ceremony: Ceremony) -> list[str]:
         secret_file = self.folder / "secret"
