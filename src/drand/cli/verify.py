@@ -39,6 +39,8 @@ def verify(chain: str | None, public_key: str | None, scheme: str | None, quiet:
     one is not.
     """
     verifier = chosen_verifier(chain, public_key, scheme)
+    if file.isatty():
+        click.echo("waiting for beacons as JSON on standard input; end with Ctrl-D, or give a FILE", err=True)
     tally = Tally()
     for batch in batches(parse_beacons(file)):
         tally.add(batch, bad_rounds(verifier, batch))
