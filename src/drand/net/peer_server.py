@@ -1,7 +1,6 @@
 """The port that peers call: `drand.Protocol` and `drand.Public`, and nothing else."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TypeVar
@@ -10,8 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from drand.model.chain import Beacon, Round
-from drand.model.packets import OUR_VERSION, DkgPacket, Metadata, SyncedBeacon
-from drand.model.schemes import Scheme
+from drand.model.packets import OUR_VERSION, Metadata, SyncedBeacon
 from drand.net.addresses import HostPort
 from drand.net.grpc_service import Caller, Method, Stream, StreamQuota, Unary, new_server, service
 from drand.net.handlers import PeerHandlers
@@ -34,7 +32,6 @@ from drand.wire.status import decode_status_request, encode_status
 
 MAX_STREAMS = 512  # SyncChain and PublicRandStream together
 MAX_STREAMS_PER_IP = 64  # a whole group may sit behind one address (NAT, demo)
-ECHO_CACHE_BYTES = 8 << 20  # decoded bundles are remembered up to this many encoded bytes
 
 log = logging.getLogger(__name__)
 BatchT = TypeVar("BatchT")
@@ -45,39 +42,12 @@ def _accepted(metadata: Metadata) -> bytes:
     return encode_empty(metadata).SerializeToString()
 
 
-class DecodedEchoes:
-    """Bundles decoded lately, by their bytes: every node echoes every bundle, and decoding checks points on a curve.
-
-    Bounded by the encoded bytes it remembers; the oldest goes first. What does not decode is not remembered.
-    """
-
-    def __init__(self, most_bytes: int = ECHO_CACHE_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._known: OrderedDict[tuple[str, bytes], DkgPacket] = OrderedDict()
-
-    def decode(self, message: protocol_pb2.DKGPacket, scheme: Scheme) -> DkgPacket:
-        """The packet in `message`; raises Malformed."""
-        raw = message.dkg.SerializeToString()
-        key = (scheme.name, raw)
-        packet = self._known.get(key)
-        if packet is None:
-            packet = decode_dkg_packet(message, scheme)
-            self._known[key] = packet
-            self._bytes += len(raw)
-            while self._bytes > self._most_bytes:
-                (_, oldest), _ = self._known.popitem(last=False)
-                self._bytes -= len(oldest)
-        return packet
-
-
 class PeerServer:
     """Listens for peers and hands their calls to `handlers`."""
 
     def __init__(self, handlers: PeerHandlers, *, version_check: bool = True) -> None:
         self._handlers = handlers
         self._version_check = version_check
-        self._echoes = DecodedEchoes()
         self._streams = StreamQuota(total=MAX_STREAMS, per_ip=MAX_STREAMS_PER_IP)
         self._server: grpc.aio.Server | None = None
 
@@ -139,7 +109,7 @@ class PeerServer:
         return self._empty(metadata)
 
     async def _bundle(self, request: protocol_pb2.DKGPacket, metadata: Metadata, who: Caller) -> bytes:
-        message = self._echoes.decode(request, self._handlers.scheme(metadata))
+        message = decode_dkg_packet(request, self._handlers.scheme(metadata))
         await self._handlers.receive(metadata, message, who.sender)
         return self._empty(metadata)
 

@@ -22,12 +22,11 @@ from drand.model.packets import (
     SyncRequest,
     Version,
 )
-from drand.net import grpc_service, peer_server
+from drand.net import grpc_service
 from drand.net.addresses import HostPort
 from drand.net.errors import CannotListen, MethodMissing, PeerRefused, PeerUnreachable, PortTaken
 from drand.net.peer_client import Displaced, Outgoing, PeerClient
-from drand.net.peer_server import DecodedEchoes, PeerServer
-from drand.wire.bundles import encode_dkg_packet
+from drand.net.peer_server import PeerServer
 from drand.wire.gen import control_pb2, drand_pb2, httpgrpc_pb2, protocol_pb2, public_pb2, watch_pb2
 from tests.support.served import CHAINED, IDENTITY, INFO, STATUS, ToldNode, beacon, until
 
@@ -294,22 +293,6 @@ async def test_channels_are_cached_and_bounded(line: Line):
         line.client.channels.to(Peer(f"127.0.0.1:{port}", False))
     assert len(line.client.channels) == 3
     assert line.client.channels.to(line.peer) is not first
-
-
-def test_an_echoed_bundle_is_decoded_once_and_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch):
-    decoded = []
-    original = peer_server.decode_dkg_packet
-    monkeypatch.setattr(peer_server, "decode_dkg_packet", lambda m, s: decoded.append(m) or original(m, s))
-    echoes = DecodedEchoes(most_bytes=400)
-    message = encode_dkg_packet(DkgPacket(BUNDLE), OURS)
-    assert echoes.decode(message, CHAINED) == echoes.decode(message, CHAINED) == DkgPacket(BUNDLE)
-    assert len(decoded) == 1
-    for number in range(50):
-        other = ResponseBundle(Index(number + 2), (), bytes(32), b"")
-        echoes.decode(encode_dkg_packet(DkgPacket(other), OURS), CHAINED)
-    assert echoes._bytes <= 400
-    echoes.decode(message, CHAINED)
-    assert len(decoded) == 52
 
 
 async def test_the_random_value_of_a_stream_comes_with_our_metadata(line: Line):
