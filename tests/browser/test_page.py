@@ -123,6 +123,7 @@ def test_a_forged_round_and_one_of_the_future_are_called_what_they_are(page: Chr
     page.type("#wanted", "999999")
     page.press("#look button")
     page.wait(lambda: "Too early" in page.text("#verdict"), "the answer")
+    assert "is due in" in page.text("#verdict")
     page.console()  # a browser notes every answer that is no success
 
 

@@ -1,6 +1,7 @@
 """A chain that a committee of the test signs in real time, and a server for it in a thread of its own."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ class LivingChain:
         self.feed = BeaconFeed()
         self.forged: set[int] = set()
         self.lies = False  # every round from now on is given out with a wrong signature
+        self.halted = asyncio.Event()
         self._members = members
         self._beacons = [self.committee.beacon(round_) for round_ in range(PAST_ROUNDS)]
 
@@ -70,11 +72,14 @@ class LivingChain:
         return tuple(sorted({round_ % 5, (round_ * 2 + 1) % 5, (round_ + 3) % 5, (round_ * 3 + 2) % 5}))[:3]
 
     async def live(self) -> None:
-        """Sign round after round, when each is due."""
+        """Sign round after round, when each is due, until it is halted."""
         clock = SystemClock()
         while True:
             coming = Round(len(self._beacons))
-            await asyncio.sleep(max(self.chain.schedule.due_unix_s(coming) - clock.now(), 0))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(self.chain.schedule.due_unix_s(coming) - clock.now(), 0)):
+                    await self.halted.wait()
+                    return
             beacon = self.committee.lie(coming) if self.lies else self.committee.beacon(coming)
             self._beacons.append(beacon)
             self.feed.publish(beacon)
