@@ -23,8 +23,8 @@ bench: $(STAMP)  ## the performance table; set DRAND_GO=/path/to/drand for Go be
 	$(BIN)/python -m bench
 
 lint: $(STAMP)  ## ruff, mypy --strict, the layer test and the tidy test
-	$(BIN)/ruff check src tests bench examples tools
-	$(BIN)/ruff format --check src tests bench examples tools
+	$(BIN)/ruff check src tests bench examples tools fuzz
+	$(BIN)/ruff format --check src tests bench examples tools fuzz
 	$(BIN)/mypy
 	$(BIN)/pytest tests/tidy
 

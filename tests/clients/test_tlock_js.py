@@ -87,7 +87,7 @@ def test_what_we_lock_tlock_js_opens(node: str, server: ChainServer, tmp_path: P
         assert Script(node, server, chain).open(data, tmp_path) == content(size)
 
 
-def test_tlock_js_opens_our_empty_file_and_we_open_its_own_only_when_told_to(node: str, server: ChainServer, tmp_path: Path):
+def test_tlock_js_opens_our_empty_file_and_we_its_own_when_told_to(node: str, server: ChainServer, tmp_path: Path):
     """It writes no chunk at all for empty content. The format (and C2SP's vector stream_no_chunks) calls that a file
     cut short, and so it is for us unless we are told otherwise: any file could be cut to it."""
     chain = CHAINS[MAIN]
