@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drand.client.draw import commit, draw, encode_receipt
+from drand.client.draw import Announcement, commit, draw, encode_receipt
 from drand.model.chain import Round
 from tests.support.chromium import CHROMIUM, DRIVER, WHY_NOT, Chromium
 from tests.support.living_chain import InThread, LivingChain
@@ -130,7 +130,13 @@ def test_a_forged_round_and_one_of_the_future_are_called_what_they_are(page: Chr
 def receipt(chain: LivingChain) -> dict[str, Any]:
     info = chain.info()
     beacon = chain.committee.beacon(9)
-    made = draw(info, commit(ENTRIES, 5), ENTRIES, beacon, info.schedule.due_unix_s(9) - 60)
+    announced = Announcement(
+        chain=info,
+        commitment=commit(ENTRIES, 5),
+        round=beacon.round,
+        committed_unix_s=info.schedule.due_unix_s(beacon.round) - 60,
+    )
+    made = draw(announced, ENTRIES, beacon)
     return dict(json.loads(encode_receipt(made)))
 
 
