@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODES ?= 5
-THRESHOLD ?= 3
+THRESHOLD ?=
 PERIOD ?= 3s
 ROUNDS ?= 0
 SCHEME ?= pedersen-bls-chained
@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 .PHONY: demo test bench lint docs-check proto constraints clean
 
 demo: $(STAMP)  ## five nodes hold a key generation and publish randomness; ROUNDS=n ends by itself
-	$(BIN)/drand demo --nodes $(NODES) --threshold $(THRESHOLD) --period $(PERIOD) --scheme $(SCHEME) --rounds $(ROUNDS)
+	$(BIN)/drand demo --nodes $(NODES) $(if $(THRESHOLD),--threshold $(THRESHOLD)) --period $(PERIOD) --scheme $(SCHEME) --rounds $(ROUNDS)
 
 test: $(STAMP)  ## everything that needs no outside program
 	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
