@@ -295,6 +295,9 @@ $("theme").addEventListener("click", () => {
   document.documentElement.dataset.theme = dark ? "light" : "dark";
   stored.set(document.documentElement.dataset.theme);
 });
+// A page that was left must not keep one of the six connections that a browser has for a host.
+addEventListener("pagehide", () => stream?.close());
+addEventListener("pageshow", (event) => { if (event.persisted && chain) listen(); });
 $("chain").addEventListener("change", (event) => { location.hash = event.target.value; choose(event.target.value); });
 $("look").addEventListener("submit", (event) => { event.preventDefault(); lookUp($("wanted").value.trim()); });
 $("draw").addEventListener("submit", (event) => { event.preventDefault(); checkDraw($("receipt").files[0]); });
