@@ -1,14 +1,18 @@
 // Does drand's JavaScript client verify what our nodes serve?
 //
-//   node check_client.mjs BASE_URL CHAIN_HASH PUBLIC_KEY ROUND...
+//   node check_client.mjs BASE_URL[,BASE_URL...] CHAIN_HASH PUBLIC_KEY ROUND...
 //
 // Fetches the chain's info, the given rounds, the latest one, and the next one as it is watched, with verification on
-// and the chain pinned by hash and key. A changed beacon and another chain's key must be refused. Prints one line of
-// JSON and exits 0 only when all of that holds.
+// and the chain pinned by hash and key. A changed beacon and another chain's key must be refused. Of several servers
+// the first is the one tried; the client that picks the fastest gets them all. Prints one line of JSON and exits 0 only
+// when all of that holds.
 import assert from 'node:assert/strict'
-import { HttpCachingChain, HttpChain, HttpChainClient, MultiBeaconNode, fetchBeacon, roundAt, watch } from 'drand-client'
+import {
+  FastestNodeClient, HttpCachingChain, HttpChain, HttpChainClient, MultiBeaconNode, fetchBeacon, roundAt, watch
+} from 'drand-client'
 
-const [baseUrl, chainHash, publicKey, ...rounds] = process.argv.slice(2)
+const [baseUrls, chainHash, publicKey, ...rounds] = process.argv.slice(2)
+const [baseUrl, ...others] = baseUrls.split(',')
 
 const optionsFor = (key) => ({
   disableBeaconVerification: false,
@@ -71,12 +75,25 @@ async function checkNode () {
   assert.ok(health.expected - health.current <= 1)
 }
 
+async function checkFastest () {
+  const urls = [baseUrl, ...others].map(base => `${base}/${chainHash}`)
+  const fastest = new FastestNodeClient(urls, options, 100)
+  if (urls.length > 1) fastest.start()
+  try {
+    const beacon = await fetchBeacon(fastest, Number(rounds[0]))
+    assert.equal(beacon.round, Number(rounds[0]))
+  } finally {
+    fastest.stop()
+  }
+}
+
 const info = await client.chain().info()
 const fetched = await fetchRounds()
 const latest = await fetchLatest(info)
 const watched = await watchOne()
 await checkRefusals(fetched[0])
 await checkNode()
+await checkFastest()
 console.log(JSON.stringify({
   scheme: info.schemeID,
   fetched: fetched.map(beacon => beacon.round),

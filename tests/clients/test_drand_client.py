@@ -1,4 +1,4 @@
-"""npm's `drand-client` against our nodes, with verification on: one network, one chain for each scheme."""
+"""npm's `drand-client` against our nodes and our relay, verification on: one network, one chain for each scheme."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ import pytest
 
 from drand.model.schemes import SCHEME_NAMES
 from tests.support.processes import Ceremony, Network, Running
+from tests.support.relays import RelayProcess
 
 HERE = Path(__file__).parent
 BEACON_IDS = dict(zip(SCHEME_NAMES, ("default", "unchained", "rfc9380", "ong1", "bn254"), strict=True))
@@ -44,22 +45,52 @@ def network(node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net
         yield network
 
 
+@pytest.fixture(scope="module")
+def relay(network: Network) -> Iterator[RelayProcess]:
+    """A relay of all five chains, fed by both daemons' HTTP."""
+    for beacon_id in BEACON_IDS.values():
+        wait_for_rounds(network, beacon_id)
+    upstreams = [flag for one in network.nodes for flag in ("--url", f"http://{one.public}")]
+    running = RelayProcess(*upstreams)
+    running.start()
+    yield running
+    running.stop()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEME_NAMES)
 def test_the_javascript_client_fetches_and_verifies_our_rounds(network: Network, node: str, scheme: str):
-    first = network.nodes[0]
-    info = json.loads(first.ask("show", "chain-info", "--id", BEACON_IDS[scheme]))
+    wait_for_rounds(network, BEACON_IDS[scheme])
+    check(network, node, scheme, [one.public for one in network.nodes])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["pedersen-bls-chained", "bls-unchained-g1-rfc9380"])
+def test_the_javascript_client_fetches_and_verifies_from_our_relay(
+    network: Network, relay: RelayProcess, node: str, scheme: str
+):
+    check(network, node, scheme, [relay.address, network.nodes[1].public])
+
+
+def check(network: Network, node: str, scheme: str, servers: list[str]) -> None:
+    """Run the script against the first of `servers`, the others beside it for the client that picks the fastest."""
+    info = json.loads(network.nodes[0].ask("show", "chain-info", "--id", BEACON_IDS[scheme]))
     assert info["schemeID"] == scheme
-    assert first.daemon is not None
-    first.daemon.wait_until(lambda line: made(line, BEACON_IDS[scheme]), f"round {ROUNDS} of {scheme}")
     rounds = [str(round_) for round_ in range(1, ROUNDS + 1)]
-    base_url = f"http://{first.public}"
-    command = [node, str(HERE / "check_client.mjs"), base_url, info["hash"], info["public_key"], *rounds]
+    base_urls = ",".join(f"http://{server}" for server in servers)
+    command = [node, str(HERE / "check_client.mjs"), base_urls, info["hash"], info["public_key"], *rounds]
     said = json.loads(Running(command).succeed().splitlines()[-1])
     assert said["scheme"] == scheme
     assert said["fetched"] == [1, 2, 3]
     assert said["latest"] >= ROUNDS
     assert said["watched"] >= said["latest"]
+
+
+def wait_for_rounds(network: Network, beacon_id: str) -> None:
+    """Until the first daemon has the rounds that are asked for."""
+    daemon = network.nodes[0].daemon
+    assert daemon is not None
+    daemon.wait_until(lambda line: made(line, beacon_id), f"round {ROUNDS} of {beacon_id}")
 
 
 def made(line: str, beacon_id: str) -> bool:

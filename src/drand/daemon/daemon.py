@@ -299,6 +299,7 @@ async def _run(settings: Settings) -> None:
 
 def run_daemon(settings: Settings) -> None:
     """Run the daemon until SIGTERM, SIGINT or `drand stop`; on uvloop where there is one."""
+    memory.share_heaps()
     set_up_logging(json_lines=settings.json_logs, verbose=settings.verbose)
     if sys.platform == "win32":
         asyncio.run(_run(settings))

@@ -80,9 +80,11 @@ class BeaconFeed:
         self._waiters: dict[Round, set[asyncio.Future[Beacon]]] = {}
         self._waiting = 0
         self._closed = False
+        self.latest: Beacon | None = None  # the last one published; None before the first
 
     def publish(self, beacon: Beacon) -> None:
         """A beacon was stored."""
+        self.latest = beacon
         for subscription in [one for one in self._subscriptions if not one.offer(beacon)]:
             self._subscriptions.discard(subscription)
         for waiter in self._waiters.pop(beacon.round, ()):

@@ -1,13 +1,22 @@
 """Giving back memory that is needed for a moment only: what imports leave behind, and the burst of a key generation.
 
-The C library keeps freed pages for later use; a daemon that waits for the next round has none. Without `malloc_trim`,
-which is glibc's, nothing is given back, and that is no error.
+The C library keeps freed pages for later use; a daemon that waits for the next round has none. It also keeps a heap for
+each of gRPC's dozen threads, which all run one after another here. `malloc_trim` and `mallopt` are glibc's: without
+them nothing is given back, and that is no error.
 """
 
 import ctypes
 import gc
 
 AFTER_CEREMONY_S = 30.0  # stragglers' calls have ended by then
+ARENAS = 2  # heaps for all threads together
+_M_ARENA_MAX = -8  # malloc.h
+
+
+def share_heaps() -> bool:
+    """Let all threads use ARENAS heaps; before the first thread starts. False where the C library cannot."""
+    choose = getattr(ctypes.CDLL(None), "mallopt", None)
+    return choose is not None and bool(choose(_M_ARENA_MAX, ARENAS))
 
 
 def settle() -> None:

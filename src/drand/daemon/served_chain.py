@@ -29,8 +29,8 @@ class ServedChain:
         return self._info
 
     def last(self) -> Beacon | None:
-        """The head of the chain."""
-        return self._shell.head
+        """The head of the chain: the last beacon published, which is stored; the store's before the first one."""
+        return self._shell.feed.latest or self._shell.head
 
     def get(self, round_: Round) -> Beacon | None:
         """One stored beacon."""

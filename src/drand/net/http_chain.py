@@ -105,6 +105,7 @@ class ServedChain:
     rendered_v2: dict[int, tuple[bytes, str]] = field(default_factory=dict)  # body and entity tag
     pages: dict[tuple[int, int], bytes] = field(default_factory=dict)
     verdicts: dict[int, bytes] = field(default_factory=dict)
+    latest: tuple[tuple[int, int], Answer] | None = None  # the v1 answer for (round, seconds to the next one)
 
     def body(self, beacon: Beacon) -> bytes:
         """The v1 JSON of a beacon."""

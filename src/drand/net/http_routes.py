@@ -199,12 +199,21 @@ def _latest(chain: ServedChain, _request: Request, now: float) -> Answer:
         return BACKEND_FAILED
     if last.round == 0:  # the genesis seed is known to everybody: it is no randomness
         return NOT_YET
-    period_s = chain.schedule.period_s
     coming = float(chain.schedule.due_unix_s(last.round + 1))
     if coming <= now:  # halted or catching up: look again in half a period
-        coming = now + period_s / 2
+        return _latest_until(chain, last, now + chain.schedule.period_s / 2, now)
+    if coming - now >= chain.schedule.period_s:  # early, by this clock
+        return _latest_until(chain, last, coming, now)
+    moment = (int(last.round), ceil(coming - now))  # the answer is the same for a second
+    if chain.latest is None or chain.latest[0] != moment:
+        chain.latest = moment, _latest_until(chain, last, coming, now)
+    return chain.latest[1]
+
+
+def _latest_until(chain: ServedChain, last: Beacon, coming: float, now: float) -> Answer:
+    """The last beacon, to be kept until `coming`."""
     caching: Headers = ()
-    if coming - now < period_s:
+    if coming - now < chain.schedule.period_s:
         caching = (("Cache-Control", f"max-age={ceil(coming - now)}, public"),)
     dates = (
         ("Expires", http_date(int(coming))),
