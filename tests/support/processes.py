@@ -352,6 +352,8 @@ class Network:
     ) -> None:
         self.folder = folder
         self.secret = "a secret that is long enough for the ceremony"
+        self.secret_file = folder / "secret"
+        self.secret_file.write_text(self.secret)  # once: a `share` that reads while it is rewritten finds it empty
         made = [OURS] * programs if isinstance(programs, int) else programs
         self.nodes = [self._node(number, program) for number, program in enumerate(made)]
         for number, node in enumerate(self.nodes):
@@ -427,9 +429,7 @@ class Network:
 
     def share(self, node: Node, beacon_id: str, *flags: str) -> Running:
         """One `share` command, running."""
-        secret_file = self.folder / "secret"
-        secret_file.write_text(self.secret)
-        common = ["--control", node.control, "--secret-file", str(secret_file), "--id", beacon_id]
+        common = ["--control", node.control, "--secret-file", str(self.secret_file), "--id", beacon_id]
         return node.begin("share", *common, *([] if node.tls else ["--tls-disable"]), *flags)
 
     def hold(self, ceremony: Ceremony, nodes: Sequence[Node] | None = None) -> list[str]:
