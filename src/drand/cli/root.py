@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from collective.errors import CollectiveError
+from collective.errors import CollectiveError, OutOfTurn
+from drand.cli.go_spellings import in_our_spelling
 from drand.cli.main import VERSION_LINE
 from drand.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code
 
@@ -77,6 +78,14 @@ SUBGROUPS: dict[str, tuple[Table, str]] = {
 }
 
 
+# What v1.5.11 (or before) has and this version has not, and what to do instead.
+LATER = {
+    "sync": "a member of the group catches up by itself; to keep another group's chain, `drand relay --archive FILE"
+    " --history`; to check beacons, `drand verify`",
+    "follow": "to keep the chain of another group, `drand relay --archive FILE --history`",
+}
+HELP_WORDS = ("help", "h")
+
 # A demonstration must not land in the folder that DRAND_FOLDER names.
 PREFIXES = {"demo": "DRAND_DEMO_", "timelock": "DRAND_TIMELOCK_"}
 
@@ -115,12 +124,34 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return with_variables(command, PREFIXES.get(self.name or "") or PREFIXES.get(cmd_name, "DRAND_"))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the words name, and its arguments in our spelling; `help` is the help of what follows it."""
+        if ctx.resilient_parsing:  # the shell completes a line
+            return super().resolve_command(ctx, args)
+        if args[0] in HELP_WORDS:
+            args = [*args[1:], "--help"]
+            if len(args) == 1:
+                click.echo(ctx.get_help())
+                ctx.exit()
+        if args[0] in LATER and self is ROOT:
+            raise OutOfTurn(f"`drand {args[0]}` is not available in this version", hint=LATER[args[0]])
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is None or isinstance(command, LazyGroup):
+            return name, command, rest
+        return name, *in_our_spelling(command, rest)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; an error that says nothing about what to try points at the command's help."""
         try:
             return super().invoke(ctx)
         except CollectiveError as error:
-            error.advice = error.advice or f"see `{ctx.command_path} {ctx.invoked_subcommand} --help`"
+            error.advice = error.advice or f"see `{_asked(ctx)} --help`"
+            raise
+        except click.UsageError as error:
+            if error.ctx is None:  # the parser of flags does not say whose they are
+                error.ctx = click.Context(self, info_name=_asked(ctx))
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -129,9 +160,15 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in self.table.items()])
 
 
+def _asked(ctx: click.Context) -> str:
+    """The command line up to the command that was asked for."""
+    return " ".join(filter(None, (ctx.command_path, ctx.invoked_subcommand)))
+
+
 ROOT = LazyGroup(
     "drand", COMMANDS, "A node of a drand network: publicly verifiable randomness by threshold signatures."
 )
+ROOT.context_settings["help_option_names"] = ["-h", "--help"]
 
 
 def _keep(key: str) -> Callable[[click.Context, click.Parameter, object], None]:
@@ -195,6 +232,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
     except click.UsageError as error:
         help_path = error.ctx.command_path if error.ctx else "drand"
         say_error(error.format_message(), f"see `{help_path} --help`")
