@@ -2,6 +2,7 @@
 
 A beacon is encoded once and written to every reader from one place, so thousands of readers cost no task switch each.
 A reader that does not read is dropped when MAX_BEHIND_BYTES wait for it; its kernel buffer is small for that reason.
+What a reader that comes back has missed is sent in pieces, as it takes them: the same bound holds for it.
 Source: WHATWG HTML, server-sent events; RFC 6455, section 5.2 (a server's frames are not masked: the same for all).
 """
 
@@ -25,6 +26,8 @@ DEFAULT_MAX_READERS = 10_000
 MAX_BEHIND_BYTES = 32 * 1024  # waiting in this process for one reader
 SEND_BUFFER_BYTES = 16 * 1024  # waiting in the kernel for one reader; Linux doubles it
 REPLAY_ROUNDS = 1000  # sent at most to a reader that comes back
+REPLAY_PIECE_ROUNDS = 32  # of them in one write, at most 15 kB
+REPLAY_PATIENCE_S = 30.0  # for a reader to take enough of what it missed for the next piece
 HEARTBEAT_S = 15.0  # proxies close what is silent for longer, usually after a minute
 AT_ONCE = 256  # readers written to before other work gets its turn
 MAX_MESSAGE_BYTES = 1024  # a WebSocket reader has nothing to say
@@ -87,17 +90,22 @@ class Reader:
     dialect: Dialect
     gone: "asyncio.Future[None]"
 
-    def write(self, data: bytes) -> bool:
-        """Send; False when the reader is too slow and was dropped, or has left."""
+    @property
+    def is_behind(self) -> bool:
+        """Too much waits for it: it does not read."""
+        return self.transport.get_write_buffer_size() > MAX_BEHIND_BYTES
+
+    def write(self, data: bytes) -> None:
+        """Send, unless the reader has left."""
         if self.transport.is_closing():
             self.leave()
-            return False
-        if self.transport.get_write_buffer_size() > MAX_BEHIND_BYTES:
-            self.transport.abort()
-            self.leave()
-            return False
-        self.transport.write(data)
-        return True
+        else:
+            self.transport.write(data)
+
+    def drop(self) -> None:
+        """Hang up without waiting for what was not read."""
+        self.transport.abort()
+        self.leave()
 
     def leave(self) -> None:
         """Let the request that serves this reader end."""
@@ -120,13 +128,14 @@ class EventHub:
     def __init__(self, max_readers: int = DEFAULT_MAX_READERS) -> None:
         self._max = max_readers
         self._channels: dict[ServedChain, Channel] = {}
+        self._places = 0  # taken by readers, and by those that are still told what they missed
         self._count = 0
         self._beat: asyncio.Task[None] | None = None
         self.dropped = 0  # readers that were too slow, since the start
 
     @property
     def readers(self) -> int:
-        """How many streams are open."""
+        """How many streams are told of each new round."""
         return self._count
 
     async def serve(self, request: BaseRequest, events: Events) -> web.StreamResponse:
@@ -134,16 +143,23 @@ class EventHub:
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has left")
-        if self._count >= self._max:
+        if self._places >= self._max:
             transport.write(_FULL)
             return _Sent()
-        _bound_kernel_memory(transport)
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            transport.write(_HEAD if request.method != "HEAD" else _HEAD.partition(b"retry")[0])
-            if request.method != "HEAD":
-                await self._stream(transport, SSE, events)
-            return _Sent()
-        return await self._upgraded(request, events)
+        self._places += 1
+        try:
+            return await self._served(request, transport, events)
+        finally:
+            self._places -= 1
+
+    async def _served(self, request: BaseRequest, transport: asyncio.Transport, events: Events) -> web.StreamResponse:
+        _bound_memory(transport)
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._upgraded(request, events)
+        transport.write(_HEAD if request.method != "HEAD" else _HEAD.partition(b"retry")[0])
+        if request.method != "HEAD":
+            await self._stream(request, transport, SSE, events)
+        return _Sent()
 
     async def close(self) -> None:
         """Send every reader away."""
@@ -164,7 +180,7 @@ class EventHub:
         transport = request.transport
         if transport is None:
             return socket_
-        streaming = asyncio.ensure_future(self._stream(transport, WEBSOCKET, events))
+        streaming = asyncio.ensure_future(self._stream(request, transport, WEBSOCKET, events))
         try:
             while (await socket_.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 pass
@@ -174,12 +190,15 @@ class EventHub:
                 await streaming
         return socket_
 
-    async def _stream(self, transport: asyncio.Transport, dialect: Dialect, events: Events) -> None:
+    async def _stream(
+        self, request: BaseRequest, transport: asyncio.Transport, dialect: Dialect, events: Events
+    ) -> None:
         reader = Reader(transport, dialect, asyncio.get_running_loop().create_future())
-        channel = self._channel(events.chain)
-        # Between this and the wait below nothing is awaited: no round is missed, none comes twice.
-        if events.first is not None and not self._replay(reader, events.chain, events.first):
+        if events.first is not None and not await self._replayed(request, reader, events.chain, events.first):
+            reader.drop()
             return
+        # Since the look for the last round nothing was awaited: no round is missed, none comes twice.
+        channel = self._channel(events.chain)
         channel.readers.add(reader)
         self._count += 1
         try:
@@ -190,19 +209,28 @@ class EventHub:
             if not channel.readers:
                 self._forget(channel)
 
-    def _replay(self, reader: Reader, chain: ServedChain, first: Round) -> bool:
-        """What is stored from `first` on, the last REPLAY_ROUNDS of it at most."""
-        last = chain.backend.last()
-        if last is None or last.round < first:
-            return True
-        begin = max(first, Round(last.round - REPLAY_ROUNDS + 1), Round(1))
+    async def _replayed(self, request: BaseRequest, reader: Reader, chain: ServedChain, first: Round) -> bool:
+        """Send what is stored from `first` on, the last REPLAY_ROUNDS at most, as it is taken; False when the reader must go."""
+        at = max(first, Round(1))
         try:
-            beacons = chain.backend.range(begin, last.round - begin + 1)
+            last = chain.backend.last()
+            if last is not None:
+                at = max(at, Round(last.round - REPLAY_ROUNDS + 1))
+            while last is not None and last.round >= at:
+                beacons = chain.backend.range(at, min(last.round - at + 1, REPLAY_PIECE_ROUNDS))
+                if not beacons:  # a gap: what follows it is not what the reader comes back for
+                    break
+                reader.write(b"".join(reader.dialect.frame(chain, beacon) for beacon in beacons))
+                async with asyncio.timeout(REPLAY_PATIENCE_S):
+                    await request.writer.drain()
+                at = Round(beacons[-1].round + 1)
+                last = chain.backend.last()
         except CollectiveError as error:
-            log.warning("cannot replay rounds from %d: %s", begin, error)
-            reader.transport.abort()
+            log.warning("cannot replay rounds from %d: %s", at, error)
             return False
-        reader.transport.write(b"".join(reader.dialect.frame(chain, beacon) for beacon in beacons))
+        except TimeoutError:
+            self.dropped += 1
+            return False
         return True
 
     def _channel(self, chain: ServedChain) -> Channel:
@@ -238,9 +266,12 @@ class EventHub:
 
     async def _tell(self, channel: Channel, data: Callable[[Reader], bytes]) -> None:
         for place, reader in enumerate(list(channel.readers), 1):
-            if not reader.write(data(reader)):
+            if reader.is_behind:
                 self.dropped += 1
                 channel.readers.discard(reader)
+                reader.drop()
+            else:
+                reader.write(data(reader))
             if place % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -267,8 +298,9 @@ class _Sent(web.StreamResponse):
         """Nothing is left to be sent."""
 
 
-def _bound_kernel_memory(transport: asyncio.Transport) -> None:
-    """A small send buffer: what a reader does not take waits here, where it is counted."""
+def _bound_memory(transport: asyncio.Transport) -> None:
+    """A small send buffer in the kernel: what a reader does not take waits here, where it is counted."""
+    transport.set_write_buffer_limits(high=MAX_BEHIND_BYTES // 2)
     connection = transport.get_extra_info("socket")
     if connection is not None:
         with contextlib.suppress(OSError):  # a Unix socket, or a platform without it: the reader costs more memory

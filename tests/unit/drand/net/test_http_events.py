@@ -1,6 +1,5 @@
 """Streams of rounds on real sockets: server-sent events and WebSocket, readers that come back, lag or are too many."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 
@@ -9,7 +8,7 @@ import pytest
 
 from drand.net import http_events
 from drand.net.addresses import HostPort
-from drand.net.http_events import MAX_BEHIND_BYTES, SEND_BUFFER_BYTES
+from drand.net.http_events import MAX_BEHIND_BYTES, REPLAY_ROUNDS, SEND_BUFFER_BYTES
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.wire.http_json import parse_beacon
@@ -76,6 +75,34 @@ async def test_a_reader_that_comes_back_gets_what_it_missed_and_then_what_is_new
         assert [(await event(answer))[0] for _ in range(3)] == [2, 3, 4]
 
 
+async def test_a_reader_that_comes_back_after_long_gets_the_last_thousand_rounds_and_then_what_is_new(
+    streamed: Streamed,
+):
+    streamed.chain.last_round = 1500
+    async with streamed.client.get(streamed.url + "?from=7") as answer:
+        assert [(await event(answer))[0] for _ in range(REPLAY_ROUNDS)] == list(range(501, 1501))
+        await streamed.readers(1)
+        await streamed.chain.append()
+        assert (await event(answer))[0] == 1501
+
+
+async def test_a_reader_that_comes_back_and_never_reads_is_sent_a_few_rounds_only_and_dropped(
+    streamed: Streamed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(http_events, "REPLAY_PATIENCE_S", 0.01)
+    streamed.chain.last_round = 1000
+    asked: list[int] = []
+    stored = streamed.chain.range
+    monkeypatch.setattr(
+        streamed.chain, "range", lambda first, limit: asked.append(first + limit) or stored(first, limit)
+    )
+    deaf = deaf_socket(streamed.port, EVENTS + "?from=1")
+    await until(lambda: streamed.server.events.dropped == 1)
+    assert max(asked) < REPLAY_ROUNDS / 2, "the rest was never read from the store"
+    assert streamed.server.events.readers == 0
+    deaf.close()
+
+
 async def test_a_websocket_carries_the_same_rounds(streamed: Streamed):
     async with streamed.client.ws_connect(streamed.url + "?from=3") as link:
         await streamed.readers(1)
@@ -109,10 +136,7 @@ async def test_one_reader_too_many_is_sent_away_and_a_place_becomes_free_again(s
 
 
 async def test_a_reader_that_never_reads_is_dropped_and_the_others_are_told(streamed: Streamed):
-    deaf = socket.socket()
-    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    deaf.connect(("127.0.0.1", streamed.port))
-    deaf.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    deaf = deaf_socket(streamed.port, EVENTS)
     async with streamed.client.get(streamed.url) as answer:
         await streamed.readers(2)
         told = 0
@@ -124,6 +148,15 @@ async def test_a_reader_that_never_reads_is_dropped_and_the_others_are_told(stre
             assert told < most, "it was not dropped"
         await streamed.readers(1)
     deaf.close()
+
+
+def deaf_socket(port: int, target: str) -> socket.socket:
+    """A connection that asks and never reads."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.connect(("127.0.0.1", port))
+    made.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return made
 
 
 def _served(streamed: Streamed):
@@ -149,25 +182,3 @@ async def test_readers_are_sent_away_when_the_server_stops_or_the_chain_ends(str
 async def test_an_unknown_chain_has_no_stream(streamed: Streamed):
     async with streamed.client.get(streamed.url.replace("default", "other")) as answer:
         assert answer.status == 404
-
-
-async def test_thousands_of_readers_are_all_told(streamed: Streamed):
-    """Two thousand, within the descriptors that a usual limit leaves."""
-    many = Streamed(max_readers=2000)
-    await many.start()
-    requests = f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    links = []
-    try:
-        for _ in range(2000):
-            reader, writer = await asyncio.open_connection("127.0.0.1", many.port)
-            writer.write(requests)
-            links.append((reader, writer))
-        await many.readers(2000)
-        await many.chain.append()
-        for reader, _ in links:
-            assert b"id: 4" in await reader.readuntil(b'"}\n\n')
-    finally:
-        for _, writer in links:
-            writer.close()
-        await many.client.close()
-        await many.server.stop()
