@@ -6,7 +6,7 @@ import click
 
 from collective.clock import SystemClock
 from collective.errors import BadSetting, CollectiveError, InvalidSignature, Unavailable
-from drand.cli.options import CERTS_DIR, EXISTING_FILE, HASH_ONLY, ID, TLS_DISABLE, TLS_ROOT, VERBOSE
+from drand.cli.options import CERTS_DIR, EXISTING_FILE, HASH_ONLY, ID, JSON_ANYWAY, TLS_DISABLE, TLS_ROOT, VERBOSE
 from drand.cli.output import print_beacon, print_chain_info, warn
 from drand.cli.reaching import about, ask_nodes, named, peer_at, trusted_roots
 from drand.errors import InvalidBeacon, InvalidChainInfo, TooEarly
@@ -25,6 +25,7 @@ MAX_GROUP_FILE_BYTES = 1 << 22
 @VERBOSE
 @click.option("--round", "round_", type=click.IntRange(0, MAX_ROUND), default=0, help="Which round; 0 is the latest.")
 @click.option("--nodes", metavar="A,B,...", help="Ask only these members of the group, in this order.")
+@JSON_ANYWAY
 @click.argument("group_file", type=EXISTING_FILE, metavar="GROUP.toml")
 def public(
     tls_cert: Path | None,
@@ -126,6 +127,7 @@ def fetch_beacon(peers: list[Peer], info: ChainInfo, round_: Round, roots: bytes
 @HASH_ONLY
 @click.option("--chain-hash", metavar="HEX", help="The hash that the chain must have.")
 @ID
+@JSON_ANYWAY
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
 def chain_info(
     tls_cert: Path | None,

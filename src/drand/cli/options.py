@@ -116,6 +116,7 @@ CERTS_DIR = click.option(
     help="A folder of PEM certificates to trust besides the system's.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+JSON_ANYWAY = click.option("--json", expose_value=False, is_flag=True, help="Changes nothing: it is JSON in any case.")
 HASH_ONLY = click.option("--hash", "only_hash", is_flag=True, help="Print only the hash.")
 GROUP_OUT = click.option("--out", type=FILE, metavar="FILE", help="Write the group file here instead of printing it.")
 SCHEME = click.option(

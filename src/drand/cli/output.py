@@ -10,7 +10,7 @@ from collective.files import replace_file
 from drand.cli.main import VERSION_LINE
 from drand.cli.root import one_line
 from drand.model.chain import Beacon, ChainInfo
-from drand.model.group import Group
+from drand.model.group import Group, Node
 from drand.model.packets import Version
 from drand.model.status import DkgState, NodeStatus, ReshareState
 from drand.wire.http_json import beacon_json, chain_info_json
@@ -66,6 +66,37 @@ def print_group(group: Group, *, out: Path | None, only_hash: bool = False) -> N
         click.echo("The following group.toml file has been created")
         click.echo(text.decode())
         click.echo(f"\nHash of the group configuration: {group.hash().hex()}")
+
+
+def print_group_json(group: Group) -> None:
+    """A group as JSON: whole seconds, keys and seeds in hexadecimal; a fresh group without its key has none."""
+    print_json(
+        {
+            "beaconID": group.beacon_id,
+            "schemeID": group.scheme.name,
+            "threshold": group.threshold,
+            "period": group.period_s,
+            "catchup_period": group.catchup_period_s,
+            "genesis_time": group.genesis_unix_s,
+            "genesis_seed": group.genesis_seed.hex(),
+            "transition_time": group.transition_unix_s,
+            "public_key": [coefficient.hex() for coefficient in group.public_key],
+            "nodes": [node_fields(node) for node in group.nodes],
+            "hash": group.hash().hex(),
+        }
+    )
+
+
+def node_fields(node: Node) -> dict[str, object]:
+    """A member of a group as JSON."""
+    identity = node.identity
+    return {
+        "index": node.index,
+        "address": identity.address,
+        "tls": identity.tls,
+        "key": identity.key.hex(),
+        "signature": identity.signature.hex(),
+    }
 
 
 def version_fields(version: Version) -> dict[str, object]:

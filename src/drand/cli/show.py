@@ -6,8 +6,8 @@ import click
 
 from collective.errors import OutOfTurn
 from drand.cli.layout import chosen_beacons
-from drand.cli.options import CONTROL, FOLDER, GROUP_OUT, HASH_ONLY, ID
-from drand.cli.output import print_chain_info, print_group, print_json, version_fields, warn
+from drand.cli.options import CONTROL, FOLDER, GROUP_OUT, HASH_ONLY, ID, JSON, JSON_ANYWAY
+from drand.cli.output import print_chain_info, print_group, print_group_json, print_json, version_fields, warn
 from drand.cli.reaching import WHERE_IT_STANDS, about, daemon
 from drand.vault.folder import VaultFolder
 
@@ -20,17 +20,24 @@ SCALAR_GROUP_ID = 22  # what the deployment guide shows; it names BLS12-381's sc
 @ID
 @GROUP_OUT
 @HASH_ONLY
-def group(control: str, beacon_id: str | None, out: Path | None, only_hash: bool) -> None:
+@JSON
+def group(control: str, beacon_id: str | None, out: Path | None, only_hash: bool, as_json: bool) -> None:
     """The group of a beacon: its nodes, threshold, times and key, as every node writes it to its group file."""
+    if as_json and (out is not None or only_hash):
+        raise click.UsageError("--json goes neither with --out nor with --hash: a group file is TOML, a hash a word")
     with daemon(control, "fetching group file error", NO_GROUP_HINT) as client:
         current = client.group_file(about(beacon_id))
-    print_group(current, out=out, only_hash=only_hash)
+    if as_json:
+        print_group_json(current)
+    else:
+        print_group(current, out=out, only_hash=only_hash)
 
 
 @click.command()
 @CONTROL
 @ID
 @HASH_ONLY
+@JSON_ANYWAY
 def chain_info(control: str, beacon_id: str | None, only_hash: bool) -> None:
     """What clients verify a beacon's chain with, as JSON."""
     with daemon(control, "could not request chain info", NO_GROUP_HINT) as client:
@@ -41,6 +48,7 @@ def chain_info(control: str, beacon_id: str | None, only_hash: bool) -> None:
 @click.command()
 @CONTROL
 @ID
+@JSON_ANYWAY
 def public(control: str, beacon_id: str | None) -> None:
     """This node's long-term public key, as JSON."""
     from drand.net.errors import RefusedByDaemon
@@ -59,6 +67,7 @@ def public(control: str, beacon_id: str | None) -> None:
 @click.command()
 @FOLDER
 @ID
+@JSON_ANYWAY
 def private(folder: Path, beacon_id: str | None) -> None:
     """This node's long-term private key, read from its file: it never leaves this machine by itself."""
     (beacon,) = chosen_beacons(folder, beacon_id, every=False)
@@ -70,6 +79,7 @@ def private(folder: Path, beacon_id: str | None) -> None:
 @click.command()
 @FOLDER
 @ID
+@JSON_ANYWAY
 def share(folder: Path, beacon_id: str | None) -> None:
     """This node's share of the group's key, read from its file: it never leaves this machine by itself."""
     (beacon,) = chosen_beacons(folder, beacon_id, every=False)

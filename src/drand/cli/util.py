@@ -29,6 +29,7 @@ NOT_RUNNING_HINT = (
 @CERTS_DIR
 @TLS_DISABLE
 @VERBOSE
+@JSON
 @ID
 @click.argument("addresses", nargs=-1, metavar="[ADDRESS...]")
 def check(
@@ -36,6 +37,7 @@ def check(
     certs_dir: Path | None,
     tls_disable: bool,
     verbose: bool,
+    as_json: bool,
     beacon_id: str | None,
     addresses: tuple[str, ...],
 ) -> None:
@@ -50,7 +52,14 @@ def check(
         peers = [peer_at(address, tls=not tls_disable) for address in addresses]
     else:
         raise click.UsageError("drand: check-group expects a list of identities or --group flag")
-    failed = ask_nodes(lambda client: check_all(client, peers, beacon_id, verbose=verbose), trusted_roots(certs_dir))
+    found = ask_nodes(lambda client: check_all(client, peers, beacon_id), trusted_roots(certs_dir))
+    if as_json:
+        print_json_line(
+            {peer.address: {"answers": error is None, "error": error and named(error)} for peer, error in found}
+        )
+    else:
+        print_checks(found, verbose=verbose)
+    failed = [peer.address for peer, error in found if error is not None]
     if failed:
         raise Unavailable(
             f"following nodes don't answer: {','.join(failed)}",
@@ -58,21 +67,28 @@ def check(
         )
 
 
-async def check_all(client: "PeerClient", peers: list[Peer], beacon_id: str | None, *, verbose: bool) -> list[str]:
-    """Check all at once, tell of each in order; returns the addresses that failed."""
+async def check_all(
+    client: "PeerClient", peers: list[Peer], beacon_id: str | None
+) -> list[tuple[Peer, CollectiveError | None]]:
+    """Check all at once; the peers in their order, each with what is wrong with it."""
     import asyncio
 
-    failed = []
-    found = await asyncio.gather(*(check_one(client, peer, beacon_id) for peer in peers), return_exceptions=True)
-    for peer, error in zip(peers, found, strict=True):
+    found: list[tuple[Peer, CollectiveError | None]] = []
+    checks = await asyncio.gather(*(check_one(client, peer, beacon_id) for peer in peers), return_exceptions=True)
+    for peer, error in zip(peers, checks, strict=True):
+        if error is not None and not isinstance(error, CollectiveError):
+            raise error
+        found.append((peer, error))
+    return found
+
+
+def print_checks(found: list[tuple[Peer, CollectiveError | None]], *, verbose: bool) -> None:
+    """A line for each node."""
+    for peer, error in found:
         if error is None:
             click.echo(f"drand: id {peer.address} answers correctly")
-            continue
-        if not isinstance(error, CollectiveError):
-            raise error
-        failed.append(peer.address)
-        click.echo(f"drand: error checking id {peer.address}" + (f": {named(error)}" if verbose else ""))
-    return failed
+        else:
+            click.echo(f"drand: error checking id {peer.address}" + (f": {named(error)}" if verbose else ""))
 
 
 async def check_one(client: "PeerClient", peer: Peer, beacon_id: str | None) -> None:
@@ -88,19 +104,27 @@ async def check_one(client: "PeerClient", peer: Peer, beacon_id: str | None) -> 
 
 @click.command()
 @CONTROL
-def ping(control: str) -> None:
+@JSON
+def ping(control: str, as_json: bool) -> None:
     """Is the local daemon alive?"""
     with daemon(control, "drand: can't ping the daemon ...") as client:
-        client.ping()
-    click.echo(f"drand daemon is alive on port {control}")
+        version = client.ping()
+    if as_json:
+        print_json_line({"alive": True, "control": control, "node_version": version_fields(version)})
+    else:
+        click.echo(f"drand daemon is alive on port {control}")
 
 
 @click.command()
 @CONTROL
-def list_schemes(control: str) -> None:
+@JSON
+def list_schemes(control: str, as_json: bool) -> None:
     """The signature schemes that the daemon knows."""
     with daemon(control, "drand: can't get the list of scheme ids availables ...") as client:
         names = client.list_schemes()
+    if as_json:
+        print_json_line({"ids": list(names)})
+        return
     click.echo("Drand supports the following list of schemes: ")
     for number, name in enumerate(names):
         click.echo(f"{number}) {name} ")

@@ -12,6 +12,8 @@ from collective.clock import monotonic_s
 from collective.entropy import SystemEntropy
 from collective.errors import BadSetting, Malformed
 from collective.signatures.batch import GOOD_BATCH
+from drand.cli.options import JSON
+from drand.cli.output import print_json_line
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.errors import EXIT_INVALID, InvalidBeacon
 from drand.model.chain import Beacon, Round
@@ -31,8 +33,11 @@ TELL_EVERY_S = 2.0
 @click.option("--public-key", metavar="HEX", help="The group's key, instead of a chain; with --scheme.")
 @click.option("--scheme", metavar="NAME", help=f"The scheme of --public-key: {', '.join(SCHEME_NAMES)}.")
 @click.option("--quiet", is_flag=True, help="Say nothing about valid beacons.")
+@JSON
 @click.argument("file", type=click.File("rb"), default="-")
-def verify(chain: str | None, public_key: str | None, scheme: str | None, quiet: bool, file: BinaryIO) -> int:
+def verify(
+    chain: str | None, public_key: str | None, scheme: str | None, quiet: bool, as_json: bool, file: BinaryIO
+) -> int:
     """Check beacons against a chain: JSON or NDJSON in FILE (or standard input), as the HTTP API gives them.
 
     Many beacons are checked in batches. Exit code 0 only when there was at least one and every one is valid, 4 when
@@ -47,12 +52,14 @@ def verify(chain: str | None, public_key: str | None, scheme: str | None, quiet:
         tally.tell_progress()
     if not tally.seen:
         raise Malformed("there is no beacon in the input", hint="give what /public/{round} answers, one or many")
+    if as_json:
+        print_json_line(tally.fields())
     for line in tally.bad_lines():
         click.echo(line, err=True)
     if tally.bad:
         click.echo(f"error: {tally.bad} of {tally.seen} beacons are not valid on this chain", err=True)
         return EXIT_INVALID
-    if not quiet:
+    if not quiet and not as_json:
         click.echo(tally.verdict())
     return 0
 
@@ -158,6 +165,12 @@ class Tally:
         """The first bad beacons by name, and how many more there are."""
         more = self.bad - len(self._named)
         return self._named + ([f"... and {more} more"] if more else [])
+
+    def fields(self) -> dict[str, object]:
+        """What was found, for programs: counts, the span of rounds, and the first reasons."""
+        found: dict[str, object] = {"checked": self.seen, "invalid": self.bad, "first_round": self.first}
+        found |= {"last_round": self.last, "reasons": self._named}
+        return found | ({"randomness": self.only.randomness.hex()} if self.only is not None and not self.bad else {})
 
     def verdict(self) -> str:
         """What was found, when all is well."""

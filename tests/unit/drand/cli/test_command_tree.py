@@ -60,6 +60,23 @@ def test_every_command_has_help_and_refuses_a_flag_that_it_does_not_know(path: t
     assert f"drand {' '.join(path)} --help" in wrong.err
 
 
+ACTING = {"generate-keypair", "start", "stop", "load", "share", "relay", "demo"}
+ACTING |= {f"util {name}" for name in ("backup", "abandon", "self-sign", "migrate", "reset", "del-beacon")}
+ACTING |= {f"timelock {name}" for name in ("encrypt", "decrypt", "wait")}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_command_that_reads_takes_json(path: tuple[str, ...]):
+    if " ".join(path) in ACTING | {"relay export"}:
+        return
+    command: click.Command | None = ROOT
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), name)
+    assert command is not None
+    assert any("--json" in parameter.opts for parameter in command.params), path
+
+
 def test_an_unknown_command_is_a_wrong_use():
     for path in (("launch",), ("show", "secrets"), ("util", "nuke")):
         ended = drand(*path)

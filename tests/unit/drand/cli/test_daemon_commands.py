@@ -115,6 +115,32 @@ async def test_schemes_are_listed_with_their_numbers(node: Operated):
     )
 
 
+async def test_ping_and_schemes_as_json(node: Operated):
+    alive = json.loads((await node.drand("util", "ping", "--json")).out)
+    assert alive["alive"] is True
+    assert alive["control"] == node.control
+    assert alive["node_version"]["major"] >= 1
+    assert json.loads((await node.drand("util", "list-schemes", "--json")).out) == {"ids": ["one", "two"]}
+
+
+async def test_the_group_as_json_says_what_the_file_says(node: Operated):
+    shown = json.loads((await node.drand("show", "group", "--json")).out)
+    assert shown["hash"] == GROUP.hash().hex()
+    assert shown["schemeID"] == GROUP.scheme.name
+    assert (shown["threshold"], shown["period"]) == (GROUP.threshold, GROUP.period_s)
+    assert shown["public_key"] == [coefficient.hex() for coefficient in GROUP.public_key]
+    members = [(node.index, node.identity.address, node.identity.key.hex()) for node in GROUP.nodes]
+    assert [(one["index"], one["address"], one["key"]) for one in shown["nodes"]] == members
+
+
+async def test_a_group_in_a_file_is_not_json(node: Operated, tmp_path: Path):
+    for flags in (["--hash"], ["--out", tmp_path / "group"]):
+        refused = await node.drand("show", "group", "--json", *flags)
+        assert refused.code == 2
+        assert "--json goes neither with --out nor with --hash" in refused.err
+    assert not (tmp_path / "group").exists()
+
+
 async def test_a_backup_goes_where_no_file_is(node: Operated, tmp_path: Path):
     target = tmp_path / "copy.sqlite"
     assert (await node.drand("util", "backup", "--out", target)).code == 0

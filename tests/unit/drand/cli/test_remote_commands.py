@@ -214,6 +214,10 @@ def test_check_names_those_that_do_not_answer(network: Network):
     assert f"following nodes don't answer: {B},{C}" in ended.err
     assert ended.hints
     assert "beacon id is not running" in drand("util", "check", C, "--verbose").out
+    told = drand("util", "check", A, C, "--json")
+    assert told.code == 1
+    refused = {"answers": False, "error": "beacon id is not running"}
+    assert json.loads(told.out) == {A: {"answers": True, "error": None}, C: refused}
 
 
 def test_check_with_an_id_wants_a_signed_identity_of_that_address(network: Network):

@@ -1,9 +1,18 @@
-"""`drand verify` typed on a terminal without anything to read."""
+"""`drand verify`: on a terminal without anything to read, and its verdict for programs."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
+
+from collective.secret import SecretScalar
+from drand.errors import EXIT_INVALID
+from drand.model.chain import Beacon, Round
+from drand.model.schemes import scheme_named
+from drand.wire.http_json import beacon_json
+from tests.support.command_line import drand
 
 WAITING = "waiting for beacons as JSON on standard input"
 COMMAND = [sys.executable, "-m", "drand.cli.main", "verify", "--chain", "quicknet"]
@@ -28,3 +37,24 @@ def test_in_a_pipe_it_says_nothing_of_the_kind():
     ended = subprocess.run(COMMAND, input="", capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert WAITING not in ended.stderr
+
+
+def test_the_verdict_as_json_counts_and_gives_reasons(tmp_path: Path):
+    scheme = scheme_named("bls-unchained-g1-rfc9380")
+    secret = SecretScalar(11)
+    key = scheme.key_group.encode(scheme.bls.public_key(secret)).hex()
+    good = [Beacon(Round(at), scheme.bls.sign(secret, scheme.digest(at, b""))) for at in (5, 6, 7)]
+    flags = ("verify", "--public-key", key, "--scheme", scheme.name, "--json")
+    file = tmp_path / "beacons"
+    file.write_bytes(beacon_json(good[0]))
+    alone = drand(*flags, file)
+    assert (alone.code, json.loads(alone.out)["randomness"]) == (0, good[0].randomness.hex())
+    liar = Beacon(Round(9), good[0].signature)
+    file.write_bytes(b"\n".join(beacon_json(beacon) for beacon in (*good, liar)))
+    many = drand(*flags, file)
+    told = json.loads(many.out)
+    assert many.code == EXIT_INVALID
+    assert (told["checked"], told["invalid"], told["first_round"], told["last_round"]) == (4, 1, 5, 9)
+    assert len(told["reasons"]) == 1
+    assert "9" in told["reasons"][0]
+    assert "randomness" not in told
