@@ -18,6 +18,7 @@ LAYERS = {
     "drand.protocol": 3,
     "drand.vault": 3,
     "drand.net": 4,
+    "drand.verifying": 4,
     "drand.store": 4,
     "drand.daemon": 5,
     "drand.client": 5,

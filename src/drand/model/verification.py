@@ -19,6 +19,7 @@ class ChainVerifier:
 
     def __init__(self, scheme: Scheme, public_key: bytes) -> None:
         self.scheme = scheme
+        self.public_key = public_key
         self._key: Point = scheme.decode_key(public_key)
 
     def check(self, beacon: Beacon) -> None:
