@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from subprocess import SubprocessError
 
-from bench import client, dkg, http_api, lateness, relay, startup, sync_speed, timelock, verify
+from bench import client, dkg, http_api, lateness, relay, startup, streams, sync_speed, timelock, verify
 from bench.contestants import GO_VARIABLE, contestants, say
 from bench.table import Row, markdown
 from collective.errors import CollectiveError
@@ -21,7 +21,8 @@ MEASUREMENTS: dict[str, tuple[Callable[[], list[Row]], Callable[[], list[Row]]]]
     "client": (client.measure, lambda: client.measure(count=1000, samples=2)),
     "startup": (startup.measure, lambda: startup.measure(samples=3)),
     "http": (http_api.measure, lambda: http_api.measure(samples=1, duration_s=2)),
-    "relay": (relay.measure, lambda: relay.measure(samples=1, duration_s=2, rounds=2)),
+    "relay": (relay.measure, lambda: relay.measure(samples=1, duration_s=2)),
+    "streams": (streams.measure, lambda: streams.measure(rounds=3)),
     "sync": (sync_speed.measure, lambda: sync_speed.measure(rounds=2000, samples=1)),
     "dkg": (dkg.measure, lambda: dkg.measure(sizes=(4, 8), samples=1)),
     "timelock": (timelock.measure, lambda: timelock.measure(size=50_000_000, samples=1)),

@@ -31,7 +31,7 @@ def measure(samples: int = 3, duration_s: int = 3) -> list[Row]:
             made = running.enter_context(network(who, 2))
             group, _ = hold(made, period_s=2, genesis_in_s=1, phase_s=1)
             addresses[who.name] = made.nodes[0].public
-            _wait_for_round_1(made.nodes[0].public, group.genesis_unix_s)
+            wait_for_round_1(made.nodes[0].public, group.genesis_unix_s)
         for number in range(samples):
             say(f"http: sample {number + 1} of {samples}")
             for path in PATHS:
@@ -63,7 +63,7 @@ def load(url: str, duration_s: int) -> float:
     return float(rate[1])
 
 
-def _wait_for_round_1(address: str, genesis_unix_s: int) -> None:
+def wait_for_round_1(address: str, genesis_unix_s: int) -> None:
     """Until round 1 is stored; Go's HTTP server needs a moment to notice its first rounds."""
     deadline = time.monotonic() + 60
     time.sleep(max(0.0, genesis_unix_s - time.time()))

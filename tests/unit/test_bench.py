@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import streams
 from bench.__main__ import MEASUREMENTS, parse
 from bench.lateness import quantile
 from bench.sync_speed import made_chain
@@ -30,6 +31,14 @@ def test_the_chain_to_catch_up_with_is_a_real_one():
     key = scheme.key_group.encode(scheme.bls.public_key(SecretScalar(7)))
     beacons = made_chain(3)
     assert ChainVerifier(scheme, key).bad_rounds(beacons[1:], SystemEntropy()) == frozenset()
+
+
+def test_a_fan_out_is_judged_from_the_second_in_which_the_round_is_due():
+    heard = [streams.Heard(first_ms=20 + n, median_ms=50, last_ms=200 + 10 * n, readers_cpu_ms=30) for n in range(10)]
+    median, tail, spread = streams.rows(5000, heard)
+    assert (median.ours, median.spread, median.goal) == (245.0, (200, 290), Goal(most=250))
+    assert (tail.ours, tail.goal) == (280, Goal(most=250))
+    assert (spread.ours, spread.goal) == (220.5, None)
 
 
 @pytest.mark.parametrize(

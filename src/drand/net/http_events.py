@@ -28,7 +28,7 @@ SEND_BUFFER_BYTES = 16 * 1024  # waiting in the kernel for one reader; Linux dou
 REPLAY_ROUNDS = 1000  # sent at most to a reader that comes back
 REPLAY_PIECE_ROUNDS = 32  # of them in one write, at most 15 kB
 REPLAY_PATIENCE_S = 30.0  # for a reader to take enough of what it missed for the next piece
-HEARTBEAT_S = 15.0  # proxies close what is silent for longer, usually after a minute
+HEARTBEAT_S = 15.0  # of silence, then a sign of life: proxies close what is silent, usually after a minute
 AT_ONCE = 256  # readers written to before other work gets its turn
 MAX_MESSAGE_BYTES = 1024  # a WebSocket reader has nothing to say
 RETRY_MS = 1000  # what a browser waits before it connects again
@@ -130,7 +130,6 @@ class EventHub:
         self._channels: dict[ServedChain, Channel] = {}
         self._places = 0  # taken by readers, and by those that are still told what they missed
         self._count = 0
-        self._beat: asyncio.Task[None] | None = None
         self.dropped = 0  # readers that were too slow, since the start
 
     @property
@@ -163,11 +162,10 @@ class EventHub:
 
     async def close(self) -> None:
         """Send every reader away."""
-        tasks = [channel.pump for channel in self._channels.values()] + [self._beat]
-        for task in tasks:
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+        pumps = [channel.pump for channel in self._channels.values() if channel.pump is not None]
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
         for channel in self._channels.values():
             for reader in channel.readers:
                 reader.transport.close()
@@ -210,7 +208,7 @@ class EventHub:
                 self._forget(channel)
 
     async def _replayed(self, request: BaseRequest, reader: Reader, chain: ServedChain, first: Round) -> bool:
-        """Send what is stored from `first` on, the last REPLAY_ROUNDS at most, as it is taken; False when the reader must go."""
+        """Send what is stored from `first` on (REPLAY_ROUNDS at most), as it is taken; False: the reader must go."""
         at = max(first, Round(1))
         try:
             last = chain.backend.last()
@@ -238,8 +236,6 @@ class EventHub:
         if channel is None:
             channel = self._channels[chain] = Channel(chain)
             channel.pump = asyncio.create_task(self._pump(channel))
-        if self._beat is None:
-            self._beat = asyncio.create_task(self._heartbeat())
         return channel
 
     def _forget(self, channel: Channel) -> None:
@@ -249,11 +245,16 @@ class EventHub:
             channel.pump.cancel()
 
     async def _pump(self, channel: Channel) -> None:
-        """Tell the readers of one chain of every new round, until the chain ends."""
+        """Tell the readers of one chain of every new round until the chain ends; in between, that we are alive."""
         try:
             with channel.chain.backend.subscribe() as news:
                 while True:
-                    beacon = await news.next()
+                    try:
+                        async with asyncio.timeout(HEARTBEAT_S):
+                            beacon = await news.next()
+                    except TimeoutError:
+                        await self._tell(channel, lambda reader: reader.dialect.heartbeat)
+                        continue
                     frames = {dialect: dialect.frame(channel.chain, beacon) for dialect in (SSE, WEBSOCKET)}
                     await self._tell(channel, lambda reader, frames=frames: frames[reader.dialect])  # type: ignore[misc]
         except CollectiveError as error:
@@ -274,12 +275,6 @@ class EventHub:
                 reader.write(data(reader))
             if place % AT_ONCE == 0:
                 await asyncio.sleep(0)
-
-    async def _heartbeat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            for channel in list(self._channels.values()):
-                await self._tell(channel, lambda reader: reader.dialect.heartbeat)
 
 
 class _Sent(web.StreamResponse):
