@@ -55,7 +55,9 @@ def bls12381(backend: str | None = None) -> PairingSuite:
 @cache
 def _tested(name: str) -> PairingSuite:
     suite = _load(name)
-    self_test(suite)
+    # The target bytes of blst are arkworks', which are tested when they are first asked for: a node never asks, and
+    # need not load a second library.
+    self_test(suite, target=name != "blst")
     return suite
 
 
@@ -75,8 +77,8 @@ def _target_by_arkworks(p1: bytes, p2: bytes) -> bytes:
     return other.target_bytes(other.g1.decode(p1, allow_identity=True), other.g2.decode(p2, allow_identity=True))
 
 
-def self_test(suite: PairingSuite) -> None:
-    """Ask the library what is known already: two hashes, one pairing; about 5 ms. Raises BrokenBackend."""
+def self_test(suite: PairingSuite, *, target: bool = True) -> None:
+    """Ask the library what is known already: two hashes, a pairing, with `target` its bytes; raises BrokenBackend."""
     g1, g2 = suite.g1, suite.g2
     tag = b"QUUX-V01-CS02-with-BLS12381G%d_XMD:SHA-256_SSWU_RO_"
     double1, double2 = g1.multiply(g1.generator(), 2), g2.multiply(g2.generator(), 2)
@@ -85,7 +87,11 @@ def self_test(suite: PairingSuite) -> None:
         and g2.encode(g2.hash_to_point(b"abc", tag % 2)).hex() == _HASHED_ABC_G2
         and suite.pairings_equal(double1, g2.generator(), g1.generator(), double2)
         and not suite.pairings_equal(double1, double2, g1.generator(), double2)
-        and hashlib.sha256(suite.target_bytes(g1.generator(), g2.generator())).hexdigest() == _TARGET_DIGEST
+        and (not target or _digest_of_target(suite) == _TARGET_DIGEST)
     )
     if not passed:
         raise BrokenBackend(f"{suite.name} fails its self-test")
+
+
+def _digest_of_target(suite: PairingSuite) -> str:
+    return hashlib.sha256(suite.target_bytes(suite.g1.generator(), suite.g2.generator())).hexdigest()

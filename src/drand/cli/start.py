@@ -8,6 +8,7 @@ from collective.errors import BadSetting
 from drand.cli.options import CERTS_DIR, CONTROL, FILE, FOLDER, TLS_DISABLE, VERBOSE, BeaconId
 from drand.cli.output import print_banner, warn
 from drand.daemon.folders import MULTIBEACON
+from drand.daemon.memory import without_roots
 from drand.daemon.migration import migrate_old_layout
 from drand.daemon.settings import Settings
 
@@ -101,6 +102,7 @@ def start(
         verbose=verbose,
     )
     settings.check()
-    from drand.daemon.daemon import run_daemon
+    with without_roots():
+        from drand.daemon.daemon import run_daemon
 
     run_daemon(settings)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, Proce
 
 from collective.clock import Clock
 from collective.errors import Unavailable
+from drand.daemon.counts import Counts
 from drand.model.group import Group
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
@@ -30,7 +31,7 @@ MAX_WAITING = 8  # connections to the metrics port that the system queues
 _Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Metrics:
+class Metrics(Counts):
     """The registry of one daemon, and its HTTP port when there is one."""
 
     def __init__(self, clock: Clock) -> None:

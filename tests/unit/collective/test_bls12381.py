@@ -216,3 +216,13 @@ def test_a_backend_that_is_not_installed_is_a_bad_setting(monkeypatch: pytest.Mo
 def test_a_backend_that_answers_wrongly_is_refused() -> None:
     with pytest.raises(BrokenBackend, match="toy"):
         self_test(toy())
+
+
+@both_needed
+def test_target_bytes_are_refused_of_a_library_that_gets_them_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blst suite is made without them, and asks arkworks, which is tested then."""
+    monkeypatch.setattr(module, "_TARGET_DIGEST", "00" * 32)
+    monkeypatch.setattr(module, "_tested", module._tested.__wrapped__)
+    suite = bls12381("blst")
+    with pytest.raises(BrokenBackend, match="arkworks"):
+        suite.target_bytes(suite.g1.generator(), suite.g2.generator())

@@ -13,6 +13,7 @@ from collective.errors import BadSetting, OutOfTurn, Unavailable
 from drand.daemon.control_face import CeremonyLost, ControlFace
 from drand.daemon.daemon import Daemon, Stopping
 from drand.daemon.folders import beacon_ids
+from drand.daemon.metrics import Metrics
 from drand.daemon.opening import AlreadyLoaded, UnsignedIdentity, VaultAway, open_beacon
 from drand.daemon.peer_face import PeerFace
 from drand.errors import BeaconNotFound, UnknownBeacon
@@ -74,7 +75,7 @@ def planted(tmp_path: Path) -> Planted:
 
 
 async def test_two_daemons_generate_a_key_and_serve_rounds_that_verify(tmp_path: Path, client: PeerClient):
-    async with network(tmp_path) as net:
+    async with network(tmp_path, metrics="0") as net:
         first, second = net.shells
         assert first.group() == second.group() == net.group
         beacons = await asyncio.gather(beacon_of(first, 2), beacon_of(second, 2))
@@ -92,7 +93,9 @@ async def test_two_daemons_generate_a_key_and_serve_rounds_that_verify(tmp_path:
         assert (status_.dkg, status_.connections) == (DkgState.DONE, {peer.address: True})
         remote = await face.remote_status(DEFAULT, [peer, first.identity.peer, Peer("127.0.0.1:1", tls=False)])
         assert set(remote) == {peer.address, first.identity.address}
-        assert net.daemons[0].metrics.registry.get_sample_value("dkg_state", {"beacon_id": "default"}) == 3
+        metrics = net.daemons[0].metrics
+        assert isinstance(metrics, Metrics)
+        assert metrics.registry.get_sample_value("dkg_state", {"beacon_id": "default"}) == 3
         with pytest.raises(Exception, match="already done"):
             await face.init_dkg(DEFAULT, orders(first.identity.address, 2, 2)[0])
 

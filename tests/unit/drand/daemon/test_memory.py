@@ -1,5 +1,8 @@
 import ctypes
 import gc
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -40,3 +43,56 @@ def test_free_pages_go_back_where_the_c_library_can(there: bool, monkeypatch: py
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library)
     assert memory.trim() is there
     assert asked == ([0] if there else [])
+
+
+NEEDED_BY_OTHERS = (
+    "Crypto",  # schemes on BN254
+    "Cryptodome",
+    "concurrent.futures.process",
+    "cryptography.x509",  # nodes with certificates
+    "drand.client",
+    "drand.sim",
+    "gmpy2",
+    "multiprocessing",
+    "prometheus_client",  # nodes with a metrics port
+    "py_arkworks_bls12381",  # timelock, and machines without blst
+    "py_ecc",
+    "rich",
+)
+STARTED = """
+import sys
+from drand.cli import start
+from drand.daemon.memory import without_roots
+with without_roots():
+    import drand.daemon.daemon
+from aiohttp import connector
+from collective.groups.bls12381 import bls12381
+assert bls12381().name
+print(*sys.modules)
+print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()["x509"])
+"""
+
+
+def test_a_daemon_does_not_carry_what_others_need():
+    environment = {**os.environ, "DRAND_BLS_BACKEND": ""}
+    ran = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=True, env=environment)
+    modules, roots = ran.stdout.splitlines()
+    loaded = {".".join(name.split(".")[:length]) for name in modules.split() for length in (1, 2, 3)}
+    allowed = {"py_arkworks_bls12381"} if "pyblst" not in loaded else set()
+    assert loaded & set(NEEDED_BY_OTHERS) <= allowed
+    assert roots == "0", "an HTTP client's roots in a process that makes no HTTP requests"
+
+
+@pytest.mark.parametrize("before", [None, "/some/roots.pem"])
+def test_the_machines_roots_are_as_before_once_the_imports_are_done(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("SSL_CERT_FILE", before)
+    with memory.without_roots():
+        assert os.environ["SSL_CERT_FILE"] == os.environ["SSL_CERT_DIR"] == os.devnull
+    assert os.environ.get("SSL_CERT_FILE") == before
+    with pytest.raises(ImportError), memory.without_roots():
+        raise ImportError
+    assert os.environ.get("SSL_CERT_FILE") == before

@@ -4,11 +4,15 @@ import asyncio
 import http.client
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from collective.errors import Unavailable
+from drand.daemon.counts import Counts
+from drand.daemon.daemon import Daemon
 from drand.daemon.metrics import Metrics
+from drand.daemon.settings import Settings
 from drand.model.chain import Index, Round
 from drand.model.records import Epoch
 from drand.net.errors import MalformedAddress
@@ -120,3 +124,11 @@ def test_a_taken_port_is_an_error_with_its_address(metrics: Metrics):
             metrics.serve(f"127.0.0.1:{port}")
     with pytest.raises(MalformedAddress):
         metrics.serve("no port")
+
+
+def test_nothing_is_counted_where_nobody_can_read_it(tmp_path: Path):
+    quiet = Daemon(Settings(folder=tmp_path, tls_disable=True))
+    assert type(quiet.metrics) is Counts
+    told = Daemon(Settings(folder=tmp_path, tls_disable=True, metrics="0"))
+    assert isinstance(told.metrics, Metrics)
+    told.metrics.close()
