@@ -47,11 +47,11 @@ def network(node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net
 
 @pytest.fixture(scope="module")
 def relay(network: Network) -> Iterator[RelayProcess]:
-    """A relay of all five chains, fed by both daemons' HTTP."""
+    """A relay of all five chains in two worker processes, fed by both daemons' HTTP."""
     for beacon_id in BEACON_IDS.values():
         wait_for_rounds(network, beacon_id)
     upstreams = [flag for one in network.nodes for flag in ("--url", f"http://{one.public}")]
-    running = RelayProcess(*upstreams)
+    running = RelayProcess(*upstreams, "--workers", "2")
     running.start()
     yield running
     running.stop()
@@ -65,7 +65,7 @@ def test_the_javascript_client_fetches_and_verifies_our_rounds(network: Network,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["pedersen-bls-chained", "bls-unchained-g1-rfc9380"])
+@pytest.mark.parametrize("scheme", SCHEME_NAMES)
 def test_the_javascript_client_fetches_and_verifies_from_our_relay(
     network: Network, relay: RelayProcess, node: str, scheme: str
 ):
