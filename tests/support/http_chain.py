@@ -96,7 +96,7 @@ class Relay:
             case ["rounds"] if self.pages and "from" in request.query:
                 return self._page(int(request.query["from"]), int(request.query["to"]))
             case ["events"] if self.pushes:
-                return await self._events(request)
+                return await self.events(request)
             case ["public" | "rounds", "latest"]:
                 return self.json(beacon_json(self.beacon(self.latest or self.last)))
             case ["public" | "rounds", text] if text.isdigit() and int(text) <= self.last:
@@ -108,7 +108,8 @@ class Relay:
         lines = [beacon_json(self.beacon(round_)) + b"\n" for round_ in range(first, end + 1)]
         return web.Response(body=b"".join(lines), content_type="application/x-ndjson")
 
-    async def _events(self, request: web.Request) -> web.StreamResponse:
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Push what is to be pushed."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(b": welcome\n\n")

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from operator import index
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from drand.client.bulk import Batch, Bulk
 from drand.client.chains import PUBLIC_SOURCES, public_chain
 from drand.client.errors import (
     ClientClosed,
+    ClientError,
     ForgedBeacon,
     NoSourceAnswered,
     RoundTooEarly,
@@ -27,12 +29,14 @@ from drand.client.memory import Memory
 from drand.client.observing import Observer
 from drand.client.pool import Health, Policy, Pool
 from drand.client.racing import Runner
+from drand.client.shared import Shared
 from drand.client.sources import Address, Source, open_sources
 from drand.client.times import round_at, time_of
 from drand.client.trusted_chain import named_chain, question_of_trust
 from drand.client.watching import Watch
 from drand.model.chain import MAX_ROUND, ChainInfo, Round
 from drand.store.archive import BeaconArchive
+from drand.verifying.verifiers import Verifiers
 
 DEFAULT_CHAIN = "quicknet"
 DEFAULT_TIMEOUT_S = 10.0  # one request to one source
@@ -51,6 +55,9 @@ class AsyncClient:
                  an archive. Without effect in unchained schemes, whose rounds stand alone
     policy       racing, hedging, back-off
     observer     hooks for metrics
+    verifiers    how many worker processes may verify long ranges of rounds; None: as many as there are cores to use, up
+                 to four; 0: none. Ranges of fewer than two thousand rounds start none, and they end after a minute
+                 without work. Or `Verifiers` that several clients share, which their owner closes
     raises       BadSetting for an unknown chain or source
 
     Use it in one event loop, with `async with` or `close`. Nothing is connected before the first question. Everything
@@ -66,6 +73,7 @@ class AsyncClient:
         full_chain: bool = False,
         policy: Policy | None = None,
         observer: Observer | None = None,
+        verifiers: int | Verifiers | None = None,
         remember: int = DEFAULT_REMEMBERED,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         deadline_s: float = DEFAULT_DEADLINE_S,
@@ -85,6 +93,10 @@ class AsyncClient:
         self._trusting = asyncio.Lock()
         self._walking = asyncio.Lock()
         self._memory = Memory(remember)
+        self._asking: Shared[VerifiedBeacon] = Shared()
+        self._verifiers = verifiers if isinstance(verifiers, Verifiers) else Verifiers(verifiers)
+        self._own_verifiers = self._verifiers is not verifiers
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._archive = None if archive is None else BeaconArchive(Path(archive))
         self._full_chain = full_chain
 
@@ -104,8 +116,10 @@ class AsyncClient:
         await asyncio.gather(*(source.close() for source in self.runner.sources.values()))
 
     def release(self) -> None:
-        """Give back the archive, and take no more questions; all there is to close before the first question."""
+        """Give back archive and workers, and take no more questions; all there is to close before the first one."""
         self.runner.closed = True
+        if self._own_verifiers:
+            self._verifiers.close()
         if self._archive is not None:
             self._archive.close()
 
@@ -118,17 +132,12 @@ class AsyncClient:
     async def get(self, round_: int) -> VerifiedBeacon:
         """One round. Raises RoundTooEarly before its time, without asking anybody."""
         judge = await self._trusted()
-        self._require_due(judge, round_)
-        found = self._memory.get(round_) or self._from_archive(judge, Round(round_))
+        wanted = self._due(judge, round_)
+        found = self._memory.get(wanted) or self._from_archive(judge, wanted)
         if found is not None:
             self.observer.hit(found)
             return found
-        if self._full_chain and judge.info.scheme.chained:
-            found = await self._followed(judge, Round(round_))
-        else:
-            found = await self._asked(judge, Round(round_))
-        self._keep(found)
-        return found
+        return await self._asking.get(wanted, lambda: self._asked(judge, wanted))
 
     async def latest(self) -> VerifiedBeacon:
         """The latest round. An old one is not taken for it: see ChainStale, ClockSuspect.
@@ -146,12 +155,12 @@ class AsyncClient:
 
         try:
             found = await self.runner.ask("the latest round", ask)
-        except SourceBehind as error:
-            raise self._stale(judge, {error.source: error}) or error from error
-        except NoSourceAnswered as error:
-            faults = {name: one for name, one in error.failures.items() if isinstance(one, SourceFault)}
-            raise self._stale(judge, faults) or error from error
-        if self._full_chain and judge.info.scheme.chained:
+        except (SourceBehind, NoSourceAnswered) as error:
+            stale = self._stale(judge, error)
+            if stale is None:
+                raise
+            raise stale from error
+        if self._must_follow(judge):
             followed = await self.get(found.round)
             if followed.signature != found.signature:
                 raise ForgedBeacon(found.provenance.source, f"two signatures of round {found.round}")
@@ -176,15 +185,14 @@ class AsyncClient:
     async def batches(self, first: int, last: int) -> AsyncGenerator[Batch, None]:
         """As `rounds`, in lists of at most a thousand."""
         judge = await self._trusted()
-        self._require_due(judge, last)
         if not 1 <= first <= last:
             raise BadSetting(f"there are no rounds from {first} to {last}")
+        begin, end = self._due(judge, first), self._due(judge, last)
         before = None
-        if self._full_chain and judge.info.scheme.chained:
-            await self._followed(judge, Round(last))
-            before = self._from_archive(judge, Round(first - 1)) if first > 1 else judge.genesis(self.clock.now())
-        bulk = Bulk(self.runner, judge, self.clock, self._archive)
-        async with aclosing(bulk.batches(Round(first), Round(last), before)) as batches:
+        if self._must_follow(judge):
+            await self._followed(judge, end)
+            before = self._from_archive(judge, Round(begin - 1)) if begin > 1 else judge.genesis(self.clock.now())
+        async with aclosing(self._bulk(judge).batches(begin, end, before)) as batches:
             async for batch in batches:
                 yield batch
 
@@ -235,6 +243,12 @@ class AsyncClient:
     async def _trusted(self) -> Judge:
         if self.runner.closed:
             raise ClientClosed("the client is closed")
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise BadSetting(
+                "an AsyncClient belongs to the event loop that used it first", hint="make one in each, or use Client"
+            )
+        self._loop = loop
         if self._judge is None:
             async with self._trusting:
                 if self._judge is None:
@@ -242,18 +256,29 @@ class AsyncClient:
                     self._judge = await self.runner.ask("the chain's information", ask)
         return self._judge
 
-    def _require_due(self, judge: Judge, round_: int) -> None:
-        if not 1 <= round_ <= MAX_ROUND:
-            raise BadSetting(f"rounds go from 1 to {MAX_ROUND}, {round_} is none")
-        due, now = judge.info.schedule.due_unix_s(round_), self.clock.now()
+    def _due(self, judge: Judge, round_: int) -> Round:
+        """The round, as a number of a kind that every source and store takes; raises BadSetting, RoundTooEarly."""
+        try:
+            wanted = Round(index(round_))
+        except TypeError as error:
+            raise BadSetting(f"a round is a whole number, {round_!r} is not") from error
+        if not 1 <= wanted <= MAX_ROUND:
+            raise BadSetting(f"rounds go from 1 to {MAX_ROUND}, {wanted} is none")
+        due, now = judge.info.schedule.due_unix_s(wanted), self.clock.now()
         if due > now:
-            raise RoundTooEarly(round_, due, now)
+            raise RoundTooEarly(wanted, due, now)
+        return wanted
 
     async def _asked(self, judge: Judge, round_: Round) -> VerifiedBeacon:
         async def ask(source: Source) -> VerifiedBeacon:
             return judge.one(source.name, await source.beacon(judge.info, round_), self.clock.now())
 
-        return await self.runner.ask(f"round {round_}", ask)
+        if self._must_follow(judge):
+            found = await self._followed(judge, round_)
+        else:
+            found = await self.runner.ask(f"round {round_}", ask)
+        self._keep(found)
+        return found
 
     def _from_archive(self, judge: Judge, round_: Round) -> VerifiedBeacon | None:
         """An archived round, verified again: the file may have been changed."""
@@ -279,14 +304,16 @@ class AsyncClient:
             before = judge.genesis(self.clock.now()) if walked == 0 else self._from_archive(judge, walked)
             if before is None or (round_ <= walked and self._from_archive(judge, round_) is None):
                 before = judge.genesis(self.clock.now())  # the archive was damaged: all over again
-            bulk = Bulk(self.runner, judge, self.clock, self._archive)
             found = before
-            async with aclosing(bulk.batches(Round(before.round + 1), round_, before)) as batches:
+            async with aclosing(self._bulk(judge).batches(Round(before.round + 1), round_, before)) as batches:
                 async for batch in batches:
                     self._archive.put(judge.chain_hash, [one.plain for one in batch])
                     found = batch[-1]
                     self._archive.set_walked(judge.chain_hash, max(found.round, walked))
             return found if found.round == round_ else self._require_archived(judge, round_)
+
+    def _bulk(self, judge: Judge) -> Bulk:
+        return Bulk(self.runner, judge, self.clock, self._archive, self._verifiers)
 
     def _require_archived(self, judge: Judge, round_: Round) -> VerifiedBeacon:
         found = self._from_archive(judge, round_)
@@ -299,8 +326,11 @@ class AsyncClient:
         if self._archive is not None and beacon.provenance.source != "archive":
             self._archive.put(self.chain_hash, [beacon.plain])
 
-    def _stale(self, judge: Judge, failures: Mapping[str, SourceFault]) -> Exception | None:
-        told = (self.runner.sources[name].clock_ahead_s for name in failures)
-        return explain_stale(
-            judge.info, failures, [ahead_s for ahead_s in told if ahead_s is not None], self.clock.now()
+    def _stale(self, judge: Judge, error: SourceBehind | NoSourceAnswered) -> ClientError | None:
+        """What the failure of all sources says about the chain, or about our clock; None when it says nothing."""
+        failures: Mapping[str, ClientError] = (
+            error.failures if isinstance(error, NoSourceAnswered) else {error.source: error}
         )
+        faults = {name: one for name, one in failures.items() if isinstance(one, SourceFault)}
+        told = (self.runner.sources[name].clock_ahead_s for name in faults)
+        return explain_stale(judge.info, faults, [ahead_s for ahead_s in told if ahead_s is not None], self.clock.now())

@@ -1,33 +1,69 @@
-"""Many consecutive rounds: from the archive where it has them, else from the sources, verified in batches."""
+"""Many consecutive rounds: from the archive where it has them, else from the sources, verified in batches.
+
+Batches are verified ahead of whoever takes them, as many at the same time as there are verifiers, and are given out in
+order. At most `Verifiers.width` + 2 of them are in memory: nothing more is asked for before one is taken.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 from collective.clock import Clock, monotonic_s
 from drand.client.beacon import VerifiedBeacon
-from drand.client.errors import SourceFault, WrongRound
+from drand.client.errors import ClientClosed, MalformedAnswer, RoundMissing, SourceFault, WrongRound
 from drand.client.judge import Judge
 from drand.client.racing import Runner
-from drand.client.sources import MAX_BATCH, Source
+from drand.client.sources import MAX_BATCH
 from drand.model.chain import Beacon, Round
 from drand.store.archive import BeaconArchive
+from drand.verifying.verifiers import Verifiers, VerifiersClosed
 
 Batch = list[VerifiedBeacon]
+Incoming = AsyncGenerator[list[Beacon], None]
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """What one source gives, on its way: batches that are being verified, and the next one, which is being fetched."""
+
+    source: str
+    incoming: Incoming
+    at: int  # the next round to come
+    before: Beacon | None  # the one that it builds on, itself perhaps not verified yet
+    coming: "asyncio.Future[list[Beacon] | None] | None" = None
+    under_way: "deque[tuple[list[Beacon], asyncio.Future[frozenset[Round]]]]" = field(default_factory=deque)
+    fault: SourceFault | None = None  # what ended it; raised once all before it is given out
+
+    def fetch(self) -> None:
+        """Ask for the next batch."""
+        self.coming = asyncio.ensure_future(anext(self.incoming, None))
+
+    async def stop(self) -> None:
+        """Drop what is under way."""
+        left = [future for _, future in self.under_way] + ([self.coming] if self.coming is not None else [])
+        for future in left:
+            future.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self.incoming.aclose()
 
 
 class Bulk:
     """One range of rounds, in batches. In a chained scheme each batch is linked to the one before."""
 
     def __init__(
-        self, runner: Runner, judge: Judge, clock: Clock, archive: BeaconArchive | None, *, ask_archive: bool = True
+        self, runner: Runner, judge: Judge, clock: Clock, archive: BeaconArchive | None, verifiers: Verifiers
     ) -> None:
         self._runner = runner
         self._judge = judge
         self._clock = clock
         self._archive = archive
-        self._ask_archive = ask_archive
-        self._before: VerifiedBeacon | None = None
+        self._verifiers = verifiers
+        self._at = 1  # the next round to give out
+        self._wanted = 0  # rounds in all
+        self._before: Beacon | None = None  # the round given out last
+        self._ask_archive = archive is not None
 
     async def batches(
         self, first: Round, last: Round, before: VerifiedBeacon | None = None
@@ -36,82 +72,119 @@ class Bulk:
 
         raises  as `drand.client.racing.Runner.verdict` says, when no source goes on from some round; StoreFailed
         """
-        self._before = before
-        at = int(first)
-        while at <= last:
-            batch = await self._archived(Round(at), last)
-            if batch:
-                yield batch
-            else:
-                async with aclosing(self._fetched(Round(at), self._gap_end(Round(at), last))) as batches:
-                    async for fetched in batches:
-                        yield fetched
-            assert self._before is not None
-            at = self._before.round + 1
+        self._at, self._wanted = first, last - first + 1
+        self._before = None if before is None else before.plain
+        while self._at <= last:
+            async with aclosing(self._archived(last)) as batches:
+                async for batch in batches:
+                    yield batch
+            async with aclosing(self._fetched(self._gap_end(last))) as batches:
+                async for batch in batches:
+                    yield batch
 
-    async def _archived(self, first: Round, last: Round) -> Batch:
-        """What the archive has from `first` on; a stretch that does not verify counts as not there."""
+    async def _archived(self, last: Round) -> AsyncGenerator[Batch, None]:
+        """What the archive has from here on; a stretch that does not verify counts as not there."""
         if self._archive is None or not self._ask_archive:
-            return []
-        found = self._archive.run(self._judge.chain_hash, first, min(MAX_BATCH, last - first + 1))
-        if not found:
-            return []
+            return
         try:
-            return await self._verified("archive", found, first)
+            async with aclosing(self._verified("archive", self._rows(self._archive, last))) as batches:
+                async for batch in batches:
+                    yield batch
         except SourceFault as error:
             self._runner.observer.failed("archive", error, 0.0)
             self._ask_archive = False  # fetched anew, which mends the rows
-            return []
 
-    def _gap_end(self, first: Round, last: Round) -> Round:
+    async def _rows(self, archive: BeaconArchive, last: Round) -> Incoming:
+        at = self._at
+        while at <= last and (found := archive.run(self._judge.chain_hash, Round(at), min(MAX_BATCH, last - at + 1))):
+            yield found
+            at = found[-1].round + 1
+
+    def _gap_end(self, last: Round) -> Round:
         if self._archive is None or not self._ask_archive:
             return last
-        stored = self._archive.next_stored(self._judge.chain_hash, first)
+        stored = self._archive.next_stored(self._judge.chain_hash, Round(self._at))
         return last if stored is None else Round(min(last, stored - 1))
 
-    async def _fetched(self, first: Round, last: Round) -> AsyncGenerator[Batch, None]:
+    async def _fetched(self, last: Round) -> AsyncGenerator[Batch, None]:
         """From one source after the other, each going on where the one before failed."""
-        at = int(first)
-        while at <= last:
-            began_at, failures = at, dict[str, SourceFault]()
+        while self._at <= last:
+            began_at, failures = self._at, dict[str, SourceFault]()
             for name in self._runner.pool.order(monotonic_s()):
                 since_s = monotonic_s()
                 try:
-                    async with aclosing(self._from(self._runner.sources[name], Round(at), last)) as batches:
+                    async with aclosing(self._from(name, last)) as batches:
                         async for batch in batches:
                             self._keep(batch)
                             yield batch
-                            at = batch[-1].round + 1
                     break
                 except SourceFault as error:
                     failures[name] = error
                     self._runner.note_failure(error, monotonic_s() - since_s)
-            if at == began_at:
-                raise self._runner.verdict(f"rounds {at} to {last}", failures)
+            if self._at == began_at:
+                raise self._runner.verdict(f"rounds {self._at} to {last}", failures)
 
-    async def _from(self, source: Source, first: Round, last: Round) -> AsyncGenerator[Batch, None]:
-        """One source's batches, verified; the next one is on its way while one is verified."""
-        self._runner.observer.asked(source.name)
-        expected = first
-        incoming = source.batches(self._judge.info, first, last)
-        coming: asyncio.Future[list[Beacon] | None] = asyncio.ensure_future(anext(incoming, None))
+    async def _from(self, name: str, last: Round) -> AsyncGenerator[Batch, None]:
+        self._runner.observer.asked(name)
+        since_s = monotonic_s()
+        incoming = self._runner.sources[name].batches(self._judge.info, Round(self._at), last)
+        async with aclosing(self._verified(name, incoming)) as batches:
+            async for batch in batches:
+                yield batch
+        if self._at <= last:
+            raise RoundMissing(name, f"ended before round {self._at}")
+        self._runner.observer.answered(name, monotonic_s() - since_s)
+
+    # ------------------------------------------------------------ verification, ahead of the reader
+
+    async def _verified(self, source: str, incoming: Incoming) -> AsyncGenerator[Batch, None]:
+        """One source's batches, verified; raises what is wrong with one when those before it are given out."""
+        stretch = _Stretch(source, incoming, self._at, self._before)
+        stretch.fetch()
         try:
-            while (beacons := await coming) is not None:
-                coming = asyncio.ensure_future(anext(incoming, None))
-                yield await self._verified(source.name, beacons, expected)
-                expected = Round(beacons[-1].round + 1)
+            while stretch.coming is not None or stretch.under_way:
+                verdict = stretch.under_way[0][1] if stretch.under_way else None
+                room = len(stretch.under_way) <= self._verifiers.width
+                awaited = {one for one in (stretch.coming if room else None, verdict) if one is not None}
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                if room and stretch.coming is not None and stretch.coming.done():
+                    self._admit(stretch, stretch.coming)
+                if verdict is not None and verdict.done():
+                    yield self._accepted(stretch)
+            if stretch.fault is not None:
+                raise stretch.fault
+        except VerifiersClosed as error:
+            raise ClientClosed("the client was closed during the call") from error
         finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-            await incoming.aclose()
+            await stretch.stop()
 
-    async def _verified(self, source: str, beacons: list[Beacon], first: Round) -> Batch:
-        """Off the loop, so that a long batch does not hold up whoever shares it."""
-        if beacons[0].round != first:
-            raise WrongRound(source, f"sent round {beacons[0].round} where round {first} was due")
-        now, before = self._clock.now(), self._before
-        batch = await asyncio.to_thread(self._judge.many, source, beacons, now, before)
-        self._before = batch[-1]
+    def _admit(self, stretch: _Stretch, coming: "asyncio.Future[list[Beacon] | None]") -> None:
+        """Put what has come to the verifiers, and ask for more; or note why there is no more."""
+        stretch.coming = None
+        try:
+            beacons = coming.result()
+            if beacons is None:
+                return
+            self._require_expected(stretch, beacons)
+        except SourceFault as error:
+            stretch.fault = error
+            return
+        verdict = self._verifiers.submit(self._judge.verifier, beacons, of=self._wanted)
+        stretch.under_way.append((beacons, asyncio.wrap_future(verdict)))
+        stretch.at, stretch.before = beacons[-1].round + 1, beacons[-1]
+        stretch.fetch()
+
+    def _require_expected(self, stretch: _Stretch, beacons: list[Beacon]) -> None:
+        if not 0 < len(beacons) <= MAX_BATCH:
+            raise MalformedAnswer(stretch.source, f"gave {len(beacons)} rounds at once")
+        if beacons[0].round != stretch.at:
+            raise WrongRound(stretch.source, f"sent round {beacons[0].round} where round {stretch.at} was due")
+        self._judge.require_linked(stretch.source, beacons, stretch.before)
+
+    def _accepted(self, stretch: _Stretch) -> Batch:
+        beacons, verdict = stretch.under_way.popleft()
+        batch = self._judge.accepted(stretch.source, beacons, verdict.result(), self._clock.now())
+        self._at, self._before = beacons[-1].round + 1, beacons[-1]
         return batch
 
     def _keep(self, batch: Batch) -> None:

@@ -12,11 +12,10 @@ from drand.model.chain import ChainInfo
 TOLERATED_S = 10.0  # a clock this wrong, or an answer this late, is nobody's business
 
 
-def require_fresh(chain: ChainInfo, source: str, beacon: VerifiedBeacon, now: float) -> None:
-    """Raise SourceBehind for a latest round that is old, ClockSuspect for one that our clock says is still to come.
+def require_possible(source: str, beacon: VerifiedBeacon, now: float) -> None:
+    """Raise ClockSuspect for a verified beacon that our clock says is still to come.
 
-    A verified beacon of a coming round proves that our clock is behind: the group signs no round before its time. One
-    round too few is tolerated, as is TOLERATED_S more: caches hold a latest round for up to a period.
+    It proves that our clock is behind: the group signs no round before its time.
     """
     if beacon.due_unix_s > now + TOLERATED_S:
         behind_s = beacon.due_unix_s - now
@@ -25,6 +24,14 @@ def require_fresh(chain: ChainInfo, source: str, beacon: VerifiedBeacon, now: fl
             f"group signs no earlier than {datetime.fromtimestamp(beacon.due_unix_s, UTC).isoformat()}",
             -behind_s,
         )
+
+
+def require_fresh(chain: ChainInfo, source: str, beacon: VerifiedBeacon, now: float) -> None:
+    """Raise SourceBehind for a latest round that is old, ClockSuspect for one that our clock says is still to come.
+
+    One round too few is tolerated, as is TOLERATED_S more: caches hold a latest round for up to a period.
+    """
+    require_possible(source, beacon, now)
     outdated_at = beacon.due_unix_s + 2 * chain.period_s + TOLERATED_S
     if now >= outdated_at:
         due = chain.schedule.current_round(now)

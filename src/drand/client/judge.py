@@ -1,8 +1,7 @@
 """What a source said, against what the chain's key says."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 
-from collective.entropy import Entropy, SystemEntropy
 from collective.errors import Malformed
 from drand.client.beacon import Provenance, VerifiedBeacon
 from drand.client.errors import BrokenChain, ForgedBeacon, WrongChain, WrongRound
@@ -14,44 +13,38 @@ from drand.model.verification import ChainVerifier
 class Judge:
     """Verifies beacons of one chain and says who lied. May be used from several threads."""
 
-    def __init__(self, info: ChainInfo, entropy: Entropy | None = None) -> None:
+    def __init__(self, info: ChainInfo) -> None:
         self.info = info
         self.chain_hash = info.hash()
+        self.verifier = ChainVerifier(info.scheme, info.public_key)
         self._schedule = info.schedule
-        self._verifier = ChainVerifier(info.scheme, info.public_key)
-        self._entropy = entropy or SystemEntropy()
 
     def one(self, source: str, beacon: Beacon, now: float) -> VerifiedBeacon:
         """The beacon, verified; raises ForgedBeacon."""
         try:
-            self._verifier.check(beacon)
+            self.verifier.check(beacon)
         except InvalidBeacon as error:
             raise ForgedBeacon(source, str(error)) from error
         return self._given(beacon, Provenance(source, now))
 
-    def many(
-        self, source: str, beacons: Sequence[Beacon], now: float, before: VerifiedBeacon | None = None
-    ) -> list[VerifiedBeacon]:
-        """Consecutive rounds, verified in a batch, and in a chained scheme linked to each other and to `before`.
-
-        raises  WrongRound when they are not consecutive; ForgedBeacon and BrokenChain name the first bad round
-        """
-        previous = before.plain if before is not None else None
+    def require_linked(self, source: str, beacons: Iterable[Beacon], before: Beacon | None) -> None:
+        """Raise WrongRound unless the rounds follow each other and `before`, in a chained scheme BrokenChain too."""
+        previous = before
         for beacon in beacons:
-            if previous is not None:
-                self._require_next(source, previous, beacon)
+            if previous is not None and beacon.round != previous.round + 1:
+                raise WrongRound(source, f"round {beacon.round} came after round {previous.round}")
+            if previous is not None and self.info.scheme.chained and beacon.previous_signature != previous.signature:
+                raise BrokenChain(source, f"round {beacon.round} does not build on round {previous.round}")
             previous = beacon
-        bad = self._verifier.bad_rounds(beacons, self._entropy)
+
+    def accepted(
+        self, source: str, beacons: Iterable[Beacon], bad: Collection[Round], now: float
+    ) -> list[VerifiedBeacon]:
+        """Beacons of which `verifier` has found those of `bad` wrong; raises ForgedBeacon for the first of these."""
         if bad:
             raise ForgedBeacon(source, f"round {min(bad)}: the signature does not verify ({len(bad)} of them)")
         provenance = Provenance(source, now)
         return [self._given(beacon, provenance) for beacon in beacons]
-
-    def _require_next(self, source: str, previous: Beacon, beacon: Beacon) -> None:
-        if beacon.round != previous.round + 1:
-            raise WrongRound(source, f"round {beacon.round} came after round {previous.round}")
-        if self.info.scheme.chained and beacon.previous_signature != previous.signature:
-            raise BrokenChain(source, f"round {beacon.round} does not build on round {previous.round}")
 
     def genesis(self, now: float) -> VerifiedBeacon:
         """Round 0 of a chained scheme: the genesis seed, which the chain hash covers."""

@@ -5,15 +5,18 @@ from any thread and at the same time, and a program that has a loop of its own r
 """
 
 import asyncio
+import contextlib
+import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from collective.errors import BadSetting
 from drand.client.async_client import (
     DEFAULT_CHAIN,
     DEFAULT_DEADLINE_S,
@@ -27,15 +30,19 @@ from drand.client.observing import Observer
 from drand.client.pool import Health, Policy
 from drand.client.sources import Address
 from drand.model.chain import ChainInfo, Round
+from drand.verifying.verifiers import Verifiers
 
 T = TypeVar("T")
+
+MAX_LOOKUPS = 4  # of host names at the same time
 
 
 class Client:
     """Verified rounds of one chain, from one or several sources. Arguments and errors are those of `AsyncClient`.
 
-    May be used from any thread, also from several at once. Close it, or use it with `with`; calls under way then raise
-    ClientClosed. A Ctrl-C ends the call, not the client.
+    May be used from any thread, also from several at once; not from an observer's hooks, which run in the client's own
+    thread, and not in a forked child, which has no such thread. Close it, or use it with `with`; calls under way then
+    raise ClientClosed. A Ctrl-C ends the call, not the client.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Client:
         full_chain: bool = False,
         policy: Policy | None = None,
         observer: Observer | None = None,
+        verifiers: int | Verifiers | None = None,
         remember: int = DEFAULT_REMEMBERED,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         deadline_s: float = DEFAULT_DEADLINE_S,
@@ -58,13 +66,14 @@ class Client:
             full_chain=full_chain,
             policy=policy,
             observer=observer,
+            verifiers=verifiers,
             remember=remember,
             timeout_s=timeout_s,
             deadline_s=deadline_s,
         )
-        self._loop = _LoopThread()
+        self._loop = _LoopThread(self._core)
         self.chain_hash = self._core.chain_hash
-        self._end = weakref.finalize(self, _end, self._core, self._loop)  # also when nobody closes it
+        self._end = weakref.finalize(self, self._loop.stop)  # also when nobody closes it
 
     def __enter__(self) -> "Client":
         return self
@@ -117,21 +126,24 @@ class Client:
 
 
 class _LoopThread:
-    """An event loop in a daemon thread, begun with the first call."""
+    """An event loop in a daemon thread, begun with the first call; at its end it closes the client it is for.
 
-    def __init__(self) -> None:
-        self._guard = threading.Lock()  # for the three below
+    The garbage collector may end an iterator or a client in any thread, at any moment: in the loop's own one, where
+    nothing may wait for the loop, and in the middle of `_submit`, hence the RLock.
+    """
+
+    def __init__(self, core: AsyncClient) -> None:
+        self._core = core
+        self._owner = os.getpid()
+        self._guard = threading.RLock()  # for the three below
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    @property
-    def begun(self) -> bool:
-        """Whether there was a call."""
-        return self._loop is not None
-
     def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of a coroutine that runs in the thread; raises ClientClosed after `stop`."""
+        if self._inside():
+            raise BadSetting("a blocking call from the client's own thread", hint="an observer's hook must not ask")
         return self._wait(self._submit(call))
 
     def iterate(self, begin: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
@@ -154,24 +166,37 @@ class _LoopThread:
             self._close_iterator(iterator)
 
     def stop(self) -> None:
-        """End the thread: calls under way are cancelled, and raise ClientClosed."""
+        """Close the client and end the thread: calls under way are cancelled, and raise ClientClosed."""
+        if self._forked():
+            return  # thread, connections and files are those of the process that forked this one
         with self._guard:
             self._stopped = True
             loop, thread = self._loop, self._thread
         if loop is None or thread is None:
+            self._core.release()
             return
-        loop.call_soon_threadsafe(loop.stop)
-        if threading.current_thread() is not thread:  # a collected client may be finalized by its own thread
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(loop.stop)
+        if not self._inside():
             thread.join()
 
+    def _inside(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _forked(self) -> bool:
+        return os.getpid() != self._owner
+
     def _submit(self, call: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+        if self._forked():
+            raise ClientClosed("the client was made in the process that forked this one", hint="make one in each")
         with self._guard:
             if self._stopped:
                 raise ClientClosed("the client is closed")
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=_serve, args=(self._loop,), name="drand client", daemon=True)
-                self._thread.start()
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=_serve, args=(loop, self._core), name="drand client", daemon=True)
+                thread.start()
+                self._loop, self._thread = loop, thread
             return asyncio.run_coroutine_threadsafe(call(), self._loop)
 
     def _wait(self, future: "Future[T]") -> T:
@@ -179,37 +204,41 @@ class _LoopThread:
             return future.result()
         except CancelledError:
             raise ClientClosed("the client was closed during the call") from None
-        except KeyboardInterrupt:
-            future.cancel()
+        except BaseException:
+            future.cancel()  # Ctrl-C, or what a signal handler raised; without effect on a call that has failed itself
             raise
 
     def _close_iterator(self, iterator: AsyncGenerator[T, None]) -> None:
         async def close() -> None:
             await iterator.aclose()
 
-        if not self._stopped:
-            self.run(close)
+        try:
+            closing = self._submit(close)
+        except ClientClosed:
+            return  # the thread has closed it, or was never ours
+        if not self._inside():
+            self._wait_closed(closing)
+
+    def _wait_closed(self, closing: "Future[None]") -> None:
+        with contextlib.suppress(ClientClosed):  # in this very moment
+            self._wait(closing)
 
 
-def _end(core: AsyncClient, loop: _LoopThread) -> None:
-    """Close a client; its thread ends."""
-    if loop.begun:
-        loop.run(core.close)
-    else:
-        core.release()
-    loop.stop()
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """The thread: run until stopped, then cancel what is left and close the loop."""
+def _serve(loop: asyncio.AbstractEventLoop, core: AsyncClient) -> None:
+    """The thread: run until stopped, then cancel what is left, close the client and the loop."""
     asyncio.set_event_loop(loop)
+    # A pool of ours, for names that are looked up: the loop's own one needs a new thread to end, which at the end of
+    # the interpreter there is not.
+    lookups = ThreadPoolExecutor(MAX_LOOKUPS, "drand client lookup")
+    loop.set_default_executor(lookups)
     try:
         loop.run_forever()
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(core.close())
         loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
     finally:
+        lookups.shutdown(wait=False, cancel_futures=True)
         loop.close()

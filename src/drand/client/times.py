@@ -1,6 +1,7 @@
 """Rounds and moments. Everything else in the client asks here."""
 
 from datetime import UTC, datetime
+from math import isfinite
 
 from collective.errors import BadSetting
 from drand.client.errors import BeforeGenesis
@@ -8,8 +9,10 @@ from drand.model.chain import ChainInfo, Round
 
 
 def unix_s(when: datetime | float) -> float:
-    """Unix seconds of a moment; raises BadSetting for a datetime without a time zone."""
+    """Unix seconds of a moment; raises BadSetting for a datetime without a time zone, and for no number."""
     if not isinstance(when, datetime):
+        if not isfinite(when):
+            raise BadSetting(f"{when} names no moment")
         return float(when)
     if when.tzinfo is None:
         raise BadSetting(

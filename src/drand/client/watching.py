@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from collective.clock import monotonic_s
 from collective.errors import InvalidSignature
 from drand.client.beacon import VerifiedBeacon
-from drand.client.errors import NoSourceAnswered, RoundTooEarly, SourceFault
+from drand.client.errors import ChainRetired, ClockSuspect, NoSourceAnswered, RoundTooEarly, SourceFault
+from drand.client.freshness import TOLERATED_S, require_possible
 from drand.model.chain import Beacon, Round
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class Watch:
         self._mute: set[str] = set()  # sources that cannot push
 
     async def beacons(self) -> AsyncGenerator[VerifiedBeacon, None]:
-        """Without end; sources that fail are named to the observer, and asked again later."""
+        """Without end; sources that fail are named to the observer, and asked again later.
+
+        raises  ClockSuspect when this machine's clock is why no round is the coming one; ChainRetired
+        """
         while True:
             async with aclosing(self._missed(self._due())) as missed:
                 async for beacon in missed:
@@ -54,6 +58,8 @@ class Watch:
                 async for beacon in found:
                     self._coming = Round(beacon.round + 1)
                     yield beacon
+        except RoundTooEarly:
+            pass  # by our clock; it is waited for, since ours may be a little behind
         except (SourceFault, NoSourceAnswered) as error:
             self._client.observer.gave_up(error)  # what is missing is asked for again, one by one
         yield await self._by_clock()
@@ -68,11 +74,27 @@ class Watch:
                 await self._client.sleep(max(early.due_unix_s - self._client.clock.now(), 0.0))
             except (SourceFault, NoSourceAnswered) as error:
                 self._client.observer.gave_up(error)  # a watch goes on: sources come back
+                if self._overdue():
+                    await self._require_cause()
                 await self._client.sleep(pause_s)
                 pause_s = min(2 * pause_s, max(float(self._client.chain.period_s), FIRST_PAUSE_S))
             else:
                 self._coming = Round(self._coming + 1)
                 return beacon
+
+    def _overdue(self) -> bool:
+        """Whether the coming round is so late that the clock or the chain may be the reason."""
+        chain, now = self._client.chain, self._client.clock.now()
+        return now > chain.schedule.due_unix_s(self._coming) + 2 * chain.period_s + TOLERATED_S
+
+    async def _require_cause(self) -> None:
+        """Raise what no waiting will mend: a clock that is ahead, a chain that was retired."""
+        try:
+            await self._client.latest()
+        except (ClockSuspect, ChainRetired):
+            raise
+        except (SourceFault, NoSourceAnswered) as error:
+            self._client.observer.gave_up(error)  # why, in better words
 
     async def _pushed(self) -> AsyncGenerator[VerifiedBeacon, None]:
         """What the best source that pushes gives, verified, until it ends, fails or falls behind."""
@@ -88,7 +110,9 @@ class Watch:
                     async with aclosing(self._in_time(events)) as incoming:
                         async for beacon in incoming:
                             seen += 1
-                            yield client.judge.one(name, beacon, client.clock.now())
+                            verified = client.judge.one(name, beacon, client.clock.now())
+                            require_possible(name, verified, client.clock.now())
+                            yield verified
                 except SourceFault as error:
                     runner.note_failure(error, monotonic_s() - since_s)
                     if isinstance(error, InvalidSignature):

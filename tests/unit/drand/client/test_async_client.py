@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from collective.errors import BadSetting
 from drand.client.async_client import AsyncClient
@@ -130,12 +131,17 @@ async def test_a_chained_round_is_followed_from_the_genesis(tmp_path: Path):
 async def test_a_watch_takes_pushed_rounds_and_fills_what_they_left_out():
     clock = FakeClock(NOW - 10 * PERIOD_S)
     relay = Relay(apis=("v2",), pushes=(ROUNDS - 9, ROUNDS - 8, ROUNDS - 5))
+
+    async def some_rounds_later(request: web.Request) -> web.StreamResponse:
+        clock.at = NOW - 5 * PERIOD_S
+        return await relay.events(request)
+
+    relay.override["events"] = some_rounds_later
     async with serving(relay) as urls, AsyncClient(chain(), urls, clock=clock) as client:
         seen = []
         async with aclosing(client.watch()) as rounds:
             async for beacon in rounds:
                 seen.append(beacon.round)
-                clock.at = max(clock.at, NOW - 5 * PERIOD_S)
                 if len(seen) == 5:
                     break
         assert seen == list(range(ROUNDS - 9, ROUNDS - 4))
