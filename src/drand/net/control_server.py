@@ -18,6 +18,7 @@ from drand.model.group import Group
 from drand.model.packets import OUR_VERSION, Metadata
 from drand.model.status import RemoteStatus
 from drand.net.addresses import ControlAddress, HostPort, UnixPath
+from drand.net.admission import Admission
 from drand.net.control_codec import (
     MAX_PATH_BYTES,
     MAX_REASON_BYTES,
@@ -27,7 +28,7 @@ from drand.net.control_codec import (
     encode_progress,
     encode_sync_progress,
 )
-from drand.net.grpc_service import Caller, Method, Stream, Unary, new_server, service
+from drand.net.grpc_service import MAX_CONCURRENT_RPCS, Caller, Method, Stream, Unary, new_server, service
 from drand.net.handlers import ControlHandlers, SyncProgress
 from drand.net.listening import bind_tcp, bind_unix
 from drand.wire.gen import common_pb2, control_pb2, drand_pb2, watch_pb2
@@ -63,10 +64,11 @@ class ControlServer:
             Stream("Ceremony", watch_pb2.WatchRequest, self._watch),
             Unary("Abandon", watch_pb2.AbandonRequest, self._abandon),
         )
+        admission = Admission(total=MAX_CONCURRENT_RPCS)
         server = new_server(
             [
-                service("drand.Control", self._control_methods(), version_check=False, hints=True),
-                service("pydrand.Watch", watch, version_check=False, hints=True),
+                service("drand.Control", self._control_methods(), admission, version_check=False, hints=True),
+                service("pydrand.Watch", watch, admission, version_check=False, hints=True),
             ]
         )
         bound = address

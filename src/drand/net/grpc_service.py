@@ -1,7 +1,8 @@
 """What the peer port and the control socket share: exact method tables, limits, and errors as gRPC statuses.
 
 Deny by default: a port answers the methods of its tables and nothing else. Messages are decoded here and not by
-gRPC, so that bytes that do not decode are answered as what they are.
+gRPC, so that bytes that do not decode are answered as what they are. The request is read here, too, though each method
+has but one: gRPC would wait for it without end (drand.net.admission).
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from collective.errors import CollectiveError
+from collective.errors import CollectiveError, Malformed
 from drand.model.packets import Metadata
-from drand.net.addresses import caller, socket_ip
+from drand.net.addresses import caller, socket_address, socket_ip
+from drand.net.admission import Admission, network_of
 from drand.net.errors import IncompatibleVersion, TooBusy
 from drand.net.routing import require_compatible
 from drand.wire.metadata import HasMetadata, metadata_of
@@ -23,12 +25,15 @@ from drand.wire.protobuf import MAX_MESSAGE_BYTES, parsed
 
 MAX_CONCURRENT_STREAMS = 256  # calls at once on one connection
 MAX_CONCURRENT_RPCS = 2048  # calls at once on one port; more are answered RESOURCE_EXHAUSTED
+MAX_BACKLOG = 1024  # more that may stand at the door: to be answered so takes a turn of the loop, too
 MAX_HEADER_BYTES = 16 * 1024
 MAX_ERROR_TEXT = 1024  # it travels as a header
 HINT_KEY = "drand-hint-bin"  # trailing metadata of the control socket; gRPC sends any bytes under names in -bin
 KEEPALIVE_MS = 60_000  # a caller that vanished without a word is noticed after these two
 KEEPALIVE_TIMEOUT_MS = 20_000
 MAX_IDLE_MS = 10 * 60_000  # a connection without calls is closed; peers reconnect by themselves
+HANDSHAKE_MS = 20_000  # for TLS and the first words of HTTP/2
+READ_AHEAD_BYTES = 256 * 1024  # taken from one connection at a time; by default up to 4 MiB
 WRITE_PATIENCE_S = 60.0  # a stream whose reader takes nothing for so long is ended
 
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -41,6 +46,8 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.max_connection_idle_ms", MAX_IDLE_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+    ("grpc.experimental.tcp_max_read_chunk_size", READ_AHEAD_BYTES),
 )
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -53,10 +60,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: `sender` as log lines name it (a proxy's word may be in it), `ip` as the kernel saw it."""
+    """Who calls: `sender` as log lines name it (a proxy's word may be in it), the rest as the kernel saw it.
+
+    network      what quotas are counted by: the IPv4 address, or the /64 of the IPv6 one
+    connection   address and port: the same for all calls on one connection
+    """
 
     sender: str
-    ip: str
+    network: str
+    connection: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,60 +96,84 @@ Method: TypeAlias = Unary[Any] | Stream[Any]
 class Manners:
     """How a port treats its callers.
 
+    admission       the doors of the port
     version_check   refuse those that announce another version than ours speaks to
     hints           send the advice of an error with it: to our operator, never to strangers
     """
 
+    admission: Admission
     version_check: bool
     hints: bool
 
 
 def service(
-    name: str, methods: Iterable[Method], *, version_check: bool, hints: bool = False
+    name: str, methods: Iterable[Method], admission: Admission, *, version_check: bool, hints: bool = False
 ) -> grpc.GenericRpcHandler:
     """The handler of one service, answering exactly `methods`; what the flags mean is in Manners."""
-    manners = Manners(version_check=version_check, hints=hints)
+    manners = Manners(admission=admission, version_check=version_check, hints=hints)
     table = {method.name: _handler(f"{name}/{method.name}", method, manners) for method in methods}
     return grpc.method_handlers_generic_handler(name, table)
 
 
 def _handler(path: str, method: Method, manners: Manners) -> RawHandler:
+    """To gRPC every method takes a stream of requests, so that it leaves the first one to us."""
     match method:
         case Unary():
-            return grpc.unary_unary_rpc_method_handler(_unary(path, method, manners))
+            return grpc.stream_unary_rpc_method_handler(_unary(path, method, manners))
         case Stream():
-            return grpc.unary_stream_rpc_method_handler(_stream(path, method, manners))
+            return grpc.stream_stream_rpc_method_handler(_stream(path, method, manners))
 
 
-def _unary(path: str, method: Unary[RequestT], manners: Manners) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    async def serve(raw: bytes, context: Context) -> bytes:
+def _unary(path: str, method: Unary[RequestT], manners: Manners) -> Callable[[object, Context], Awaitable[bytes]]:
+    async def serve(_requests: object, context: Context) -> bytes:
         try:
-            request = parsed(method.request, raw)
-            metadata = carried(request)
-            if manners.version_check:
-                require_compatible(metadata)
-            return await method.answer(request, metadata, who_calls(context))
+            who = who_calls(context)
+            with manners.admission.calls.place(who.network):
+                request = await _request(method.request, context, manners.admission)
+                metadata = carried(request)
+                if manners.version_check:
+                    require_compatible(metadata)
+                return await method.answer(request, metadata, who)
         except Exception as error:  # noqa: BLE001  # a stranger's call never ends the server; _status logs what is ours
-            code, text = _status(path, error)
-            trailer = hint_trailer(error) if manners.hints else ()
-        return await context.abort(code, text, trailer)
+            await _refuse(path, error, context, manners)
+        return b""  # to a caller who has left
 
     return serve
 
 
-def _stream(path: str, method: Stream[RequestT], manners: Manners) -> Callable[[bytes, Context], Awaitable[None]]:
-    async def serve(raw: bytes, context: Context) -> None:
+def _stream(path: str, method: Stream[RequestT], manners: Manners) -> Callable[[object, Context], Awaitable[None]]:
+    async def serve(_requests: object, context: Context) -> None:
         try:
-            request = parsed(method.request, raw)
-            batches = method.answers(request, carried(request), who_calls(context))
-            await _write_all(batches, context)
-            return
+            who = who_calls(context)
+            with manners.admission.calls.place(who.network):
+                request = await _request(method.request, context, manners.admission)
+                await _write_all(method.answers(request, carried(request), who), context)
         except Exception as error:  # noqa: BLE001  # as above
-            code, text = _status(path, error)
-            trailer = hint_trailer(error) if manners.hints else ()
-        await context.abort(code, text, trailer)
+            await _refuse(path, error, context, manners)
 
     return serve
+
+
+async def _request(kind: type[RequestT], context: Context, admission: Admission) -> RequestT:
+    """The one request of a call; raises Malformed, and TooBusy when it does not come."""
+    async with admission.unread.patience():
+        raw: object = await context.read()
+    if not isinstance(raw, bytes):
+        raise Malformed("a call without a request")
+    return parsed(kind, raw)
+
+
+async def _refuse(path: str, error: Exception, context: Context, manners: Manners) -> None:
+    """Answer with the error's status; a caller who has left is told nothing."""
+    if isinstance(error, grpc.aio.InternalError):  # gRPC's word for a message that could not be sent
+        log.debug("the caller of %s left before it was answered", path)
+        return
+    code, text = _status(path, error)
+    trailer = hint_trailer(error) if manners.hints else ()
+    try:
+        await context.abort(code, text, trailer)
+    except grpc.aio.InternalError:
+        log.debug("the caller of %s left before it was refused", path)
 
 
 async def _write_all(batches: AsyncIterator[Iterable[bytes]], context: Context) -> None:
@@ -168,7 +204,7 @@ def who_calls(context: Context) -> Caller:
     """The caller of a running call."""
     peer = context.peer()
     headers = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return Caller(caller(peer, headers), socket_ip(peer))
+    return Caller(caller(peer, headers), network_of(socket_ip(peer)), socket_address(peer))
 
 
 def _status(path: str, error: Exception) -> tuple[grpc.StatusCode, str]:
@@ -198,38 +234,8 @@ def hint_in(trailer: Iterable[tuple[str, str | bytes]]) -> str:
     return next(found, b"")[: 4 * MAX_ERROR_TEXT].decode(errors="replace")
 
 
-class StreamQuota:
-    """How many long streams may run at once: in total, and from one address."""
-
-    def __init__(self, *, total: int, per_ip: int) -> None:
-        self._total = total
-        self._per_ip = per_ip
-        self._running: dict[str, int] = {}
-
-    @property
-    def running(self) -> int:
-        """Streams running now."""
-        return sum(self._running.values())
-
-    def enter(self, ip: str) -> None:
-        """Count one in; raises TooBusy at the bound."""
-        if self.running >= self._total:
-            raise TooBusy(f"{self._total} streams run already")
-        if self._running.get(ip, 0) >= self._per_ip:
-            raise TooBusy(f"{self._per_ip} streams to your address run already")
-        self._running[ip] = self._running.get(ip, 0) + 1
-
-    def leave(self, ip: str) -> None:
-        """Count one out."""
-        left = self._running[ip] - 1
-        if left:
-            self._running[ip] = left
-        else:
-            del self._running[ip]
-
-
 def new_server(services: Iterable[grpc.GenericRpcHandler]) -> grpc.aio.Server:
     """A server with our limits, answering exactly `services`."""
-    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
+    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS + MAX_BACKLOG)
     server.add_generic_rpc_handlers(tuple(services))
     return server

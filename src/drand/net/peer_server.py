@@ -11,7 +11,8 @@ from google.protobuf.message import Message
 from drand.model.chain import Beacon, Round
 from drand.model.packets import OUR_VERSION, Metadata, SyncedBeacon
 from drand.net.addresses import HostPort
-from drand.net.grpc_service import Caller, Method, Stream, StreamQuota, Unary, new_server, service
+from drand.net.admission import Admission, Quota
+from drand.net.grpc_service import MAX_CONCURRENT_RPCS, Caller, Method, Stream, Unary, new_server, service
 from drand.net.handlers import PeerHandlers
 from drand.net.listening import bind_tcp
 from drand.net.tls import ServerTls
@@ -31,7 +32,7 @@ from drand.wire.packets import (
 from drand.wire.status import decode_status_request, encode_status
 
 MAX_STREAMS = 512  # SyncChain and PublicRandStream together
-MAX_STREAMS_PER_IP = 64  # a whole group may sit behind one address (NAT, demo)
+MAX_STREAMS_PER_NETWORK = 64  # a whole group may sit behind one address (NAT, demo)
 
 log = logging.getLogger(__name__)
 BatchT = TypeVar("BatchT")
@@ -48,7 +49,8 @@ class PeerServer:
     def __init__(self, handlers: PeerHandlers, *, version_check: bool = True) -> None:
         self._handlers = handlers
         self._version_check = version_check
-        self._streams = StreamQuota(total=MAX_STREAMS, per_ip=MAX_STREAMS_PER_IP)
+        self.admission = Admission(total=MAX_CONCURRENT_RPCS)
+        self._streams = Quota("streams", total=MAX_STREAMS, per_network=MAX_STREAMS_PER_NETWORK)
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -58,10 +60,11 @@ class PeerServer:
 
     async def start(self, address: HostPort, tls: ServerTls | None = None) -> HostPort:
         """Listen; returns the address with the port really used. Raises PortTaken or CannotListen."""
+        admission, checked = self.admission, self._version_check
         server = new_server(
             [
-                service("drand.Protocol", self._protocol_methods(), version_check=self._version_check),
-                service("drand.Public", self._public_methods(), version_check=self._version_check),
+                service("drand.Protocol", self._protocol_methods(), admission, version_check=checked),
+                service("drand.Public", self._public_methods(), admission, version_check=checked),
             ]
         )
         port = bind_tcp(server, address, "peer", tls.grpc_credentials() if tls is not None else None)
@@ -73,6 +76,7 @@ class PeerServer:
         """Refuse new calls, give running ones `grace_s` seconds, close."""
         if self._server is not None:
             server, self._server = self._server, None
+            self.admission.unread.clear()
             await server.stop(grace_s)
 
     def _protocol_methods(self) -> tuple[Method, ...]:
@@ -162,12 +166,11 @@ class PeerServer:
         self, who: Caller, batches: AsyncIterator[Sequence[Beacon]], encode: Callable[[Beacon], bytes]
     ) -> AsyncIterator[Iterable[bytes]]:
         """The batches encoded lazily, one beacon at a time, while a place in the quota is held."""
-        self._streams.enter(who.ip)
-        try:
-            async for batch in batches:
-                yield map(encode, batch)
-        finally:
-            self._streams.leave(who.ip)
-            close = getattr(batches, "aclose", None)
-            if close is not None:
-                await close()
+        with self._streams.place(who.network):
+            try:
+                async for batch in batches:
+                    yield map(encode, batch)
+            finally:
+                close = getattr(batches, "aclose", None)
+                if close is not None:
+                    await close()

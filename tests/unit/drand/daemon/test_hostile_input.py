@@ -232,14 +232,14 @@ async def test_partials_with_a_wrong_round_index_length_or_signature(target: Tar
 
 
 async def test_streams_beyond_the_quota_are_refused_and_those_who_leave_free_their_place(target: Target):
-    from drand.net.peer_server import MAX_STREAMS_PER_IP
+    from drand.net.peer_server import MAX_STREAMS_PER_NETWORK
     from drand.wire.packets import encode_sync_request
 
     await beacon_of(target.shell, 1)
     request = encode_sync_request(SyncRequest(Round(1), "default")).SerializeToString()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{target.peer_port}") as channel:
         sync = channel.unary_stream("/drand.Protocol/SyncChain")
-        calls = [sync(request) for _ in range(MAX_STREAMS_PER_IP)]
+        calls = [sync(request) for _ in range(MAX_STREAMS_PER_NETWORK)]
         for call in calls:
             assert await call.read() is not grpc.aio.EOF
         with pytest.raises(grpc.aio.AioRpcError) as caught:

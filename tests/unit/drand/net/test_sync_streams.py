@@ -12,7 +12,7 @@ from drand.model.packets import Metadata, SyncRequest
 from drand.net import grpc_service, peer_server, sync_reader
 from drand.net.addresses import HostPort
 from drand.net.errors import PeerRefused, PeerUnreachable
-from drand.net.grpc_service import StreamQuota, TooBusy
+from drand.net.admission import Quota
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.sync_reader import MAX_BATCH, MAX_WAITING
@@ -154,24 +154,10 @@ async def test_a_beacon_that_does_not_decode_is_malformed(line: Line, monkeypatc
 
 async def test_more_streams_than_allowed_are_refused(line: Line):
     line.node.endless = True
-    line.server._streams = StreamQuota(total=10, per_ip=1)
+    line.server._streams = Quota("streams", total=10, per_network=1)
     async with line.sync() as first:
         await anext(aiter(first))
         with pytest.raises(PeerRefused, match="1 streams to your address") as caught:
             async with line.sync() as second:
                 await anext(aiter(second))
         assert caught.value.code == "RESOURCE_EXHAUSTED"
-
-
-def test_the_quota_counts_in_total_and_by_address():
-    quota = StreamQuota(total=3, per_ip=2)
-    for ip in ("a", "a", "b"):
-        quota.enter(ip)
-    with pytest.raises(TooBusy):
-        quota.enter("c")
-    quota.leave("b")
-    with pytest.raises(TooBusy):
-        quota.enter("a")
-    quota.leave("a")
-    quota.enter("a")
-    assert quota.running == 2

@@ -1,0 +1,118 @@
+"""How much of a port one caller may hold: calls that have not said what they want, calls and streams under way.
+
+A call holds a place from its headers on, whether or not its request ever comes. So a stranger who sends nothing but
+headers could hold every place there is; therefore requests are waited for here, for a short while, and when too many
+are waited for, the call that has kept us waiting for longest gives way to the newest: an honest request follows its
+headers within a moment, so that it is through long before its turn to give way.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
+
+from drand.net.errors import TooBusy
+
+REQUEST_PATIENCE_S = 10.0  # for a request after its headers: 4 MiB at 3.5 Mbit/s
+MAX_UNREAD = 512  # calls whose request is waited for
+MAX_CALLS_PER_NETWORK = 1024  # under way: a whole group may sit behind one address (NAT, proxy)
+
+
+@lru_cache(maxsize=4096)
+def network_of(ip: str) -> str:
+    """What quotas are counted by: an IPv4 address, or the /64 of an IPv6 one, all of which one customer has.
+
+    >>> network_of("[2001:db8::1:2:3:4]"), network_of("192.0.2.1"), network_of("[::ffff:192.0.2.1]")
+    ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
+    """
+    bare = ip.strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return bare  # a Unix socket has no address
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+class Quota:
+    """How many of something may be under way at once: in total, and from one network."""
+
+    def __init__(self, what: str, *, total: int, per_network: int) -> None:
+        """`what` names them in the answer to one too many, in the plural."""
+        self._what = what
+        self._total = total
+        self._per_network = per_network
+        self._running: dict[str, int] = {}
+        self._sum = 0
+
+    @property
+    def running(self) -> int:
+        """How many there are now."""
+        return self._sum
+
+    @contextmanager
+    def place(self, network: str) -> Iterator[None]:
+        """Hold a place; raises TooBusy at the bound."""
+        if self._sum >= self._total:
+            raise TooBusy(f"{self._total} {self._what} run already")
+        if self._running.get(network, 0) >= self._per_network:
+            raise TooBusy(f"{self._per_network} {self._what} to your address run already")
+        self._running[network] = self._running.get(network, 0) + 1
+        self._sum += 1
+        try:
+            yield
+        finally:
+            self._sum -= 1
+            self._running[network] -= 1
+            if not self._running[network]:
+                del self._running[network]
+
+
+class WaitingRoom:
+    """The calls whose request has not come yet. The oldest gives way where there are too many."""
+
+    def __init__(self, most: int = MAX_UNREAD, patience_s: float = REQUEST_PATIENCE_S) -> None:
+        self._most = most
+        self._patience_s = patience_s
+        self._waiting: dict[asyncio.Timeout, None] = {}  # oldest first
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """Wait inside; raises TooBusy once it took too long, or too many newer calls have come."""
+        if len(self._waiting) >= self._most:
+            self._send_away(next(iter(self._waiting)))
+        wait = asyncio.timeout(self._patience_s)
+        try:
+            async with wait:
+                self._waiting[wait] = None
+                try:
+                    yield
+                finally:
+                    self._waiting.pop(wait, None)
+        except TimeoutError as error:
+            raise TooBusy("the request did not follow its headers") from error
+
+    def clear(self) -> None:
+        """Send everybody away: the port closes."""
+        for wait in list(self._waiting):
+            self._send_away(wait)
+
+    def _send_away(self, wait: asyncio.Timeout) -> None:
+        del self._waiting[wait]
+        if not wait.expired():
+            wait.reschedule(asyncio.get_running_loop().time())
+
+
+class Admission:
+    """The doors of one port: every call of every service on it goes through."""
+
+    def __init__(self, *, total: int, per_network: int = MAX_CALLS_PER_NETWORK, unread: int = MAX_UNREAD) -> None:
+        self.calls = Quota("calls", total=total, per_network=per_network)
+        self.unread = WaitingRoom(unread)
