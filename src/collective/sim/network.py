@@ -28,8 +28,12 @@ class Network:
         self.lost = 0
 
     def cut(self, source: str, target: str) -> None:
-        """Nothing passes from `source` to `target` until `heal`; the other direction is not touched."""
+        """Nothing passes from `source` to `target` until `mend` or `heal`; the other direction is not touched."""
         self._cut.add((source, target))
+
+    def mend(self, source: str, target: str) -> None:
+        """The cut from `source` to `target` ends, if there is one."""
+        self._cut.discard((source, target))
 
     def heal(self) -> None:
         """All cuts end, and from now on nothing is lost, doubled or held back."""

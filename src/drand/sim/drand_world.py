@@ -64,6 +64,7 @@ class DrandWorld:
         )
         self._began_s = self.world.now
         self._chance = random.Random(f"faults {seed}")
+        self._lengths = random.Random(f"lengths of cuts {seed}")
         self._node_type = node_type
         self.nodes = [self._new_node(number) for number in range(scenario.nodes)]
         self.around.nodes = {node.identity.peer: node for node in self.nodes}
@@ -181,9 +182,10 @@ class DrandWorld:
         return 0.1 + self._chance.expovariate(1 / mean_s)
 
     def _cut(self, one: str, other: str, start_s: float, *, both: bool) -> None:
-        self._at(start_s, lambda: self.network.cut(one, other))
-        if both:
-            self._at(start_s, lambda: self.network.cut(other, one))
+        end_s = start_s + self._lengths.expovariate(1 / self.scenario.cut_s)
+        for source, target in ((one, other), (other, one))[: 1 + both]:
+            self._at(start_s, partial(self.network.cut, source, target))
+            self._at(end_s, partial(self.network.mend, source, target))
 
     def _fill(self, node: SimulatedNode, start_s: float, length_s: float) -> None:
         def fill(*, full: bool) -> None:

@@ -231,17 +231,20 @@ class Replayer(Liar):
             self._heard.append(message)
 
     def said(self, message: Message, place: int, others: int) -> list[Message]:
-        """As in Liar."""
+        """As in Liar. A key generation may be over within a second: replays have to come in the middle of it."""
         self.heard(message)
-        return [message]
+        return [*self._of_no_session([message]), message]
 
     def now_and_then(self, node: "SimulatedNode") -> list[Message]:
         """As in Liar."""
         if not self._heard:
             return []
         again = [self.chance.choice(self._heard) for _ in range(3)]
-        bundles = [message.bundle for message in again if isinstance(message, DkgPacket)]
-        return again + [DkgPacket(self.resigned(replace(bundle, session_id=session_id(1)))) for bundle in bundles[:1]]
+        return again + self._of_no_session(again)[:1]
+
+    def _of_no_session(self, messages: list[Message]) -> list[Message]:
+        bundles = [message.bundle for message in messages if isinstance(message, DkgPacket)]
+        return [DkgPacket(self.resigned(replace(bundle, session_id=session_id(1)))) for bundle in bundles]
 
 
 class StrayPartials(Liar):

@@ -52,7 +52,6 @@ from drand.vault.keeper import KeyPair
 from drand.vault.vault import Vault
 
 CALL_DEADLINE_S = 10.0
-REFUSED_S = 0.01  # until a caller knows that nobody listens
 CHECK_MEAN_S = 0.02
 REVIVE_AFTER_S = 5.0  # after its disk refused a record
 CLOCK_SLACK_S = 2e-6  # alarms never ring early, whatever floating point does to the clock

@@ -78,6 +78,19 @@ def test_a_cut_is_one_way_and_healing_ends_every_fault():
     assert seen == ["ba"]
 
 
+def test_a_mended_cut_lets_messages_pass_and_leaves_the_other_faults():
+    world, seen = World(5), []
+    network = Network(world, LinkRules(loss=0.0))
+    network.cut("a", "b")
+    network.cut("b", "a")
+    network.mend("a", "b")
+    network.mend("a", "b")  # as two cuts that overlapped
+    assert network.carry("a", "b", lambda: seen.append("ab"))
+    assert not network.carry("b", "a", lambda: seen.append("ba"))
+    world.run(world.now + 60)
+    assert seen == ["ab"]
+
+
 def test_a_drifting_clock_rings_when_it_shows_the_time():
     world = World(1, start_s=1000)
     clock = SimulatedClock(world, offset_s=2.0, drift_ppm=1000)
