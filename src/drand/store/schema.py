@@ -9,7 +9,6 @@ from collective.errors import Unavailable
 from collective.files import make_folder, sync_folder
 from drand.store.contract import StoreFailed
 
-FILE_NAME = "drand.sqlite"  # in <beacon>/db/
 FILE_MODE = 0o640  # as Go's database: nothing in it is secret, nobody else may write
 VERSION = 1
 MAX_WAL_BYTES = 64 * 2**20  # the log shrinks back to this after a large batch

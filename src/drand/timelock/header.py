@@ -23,7 +23,6 @@ from drand.timelock.errors import DamagedHeader, ForgedHeader, NotAnAgeFile
 FILE_KEY_BYTES = 16
 VERSION_LINE = b"age-encryption.org/v1"
 COLUMNS = 64
-MAC_BYTES = 32
 MAX_HEADER_BYTES = 256 * 1024  # a thousand recipients; the format has no limit of its own
 _ARGUMENTS = re.compile(rb"-> [!-~]+(?: [!-~]+)*")
 _MAC_LINE = re.compile(rb"--- ([A-Za-z0-9+/]{43})")

@@ -5,7 +5,6 @@ Source: drand v1.5.11, http/server.go and chain/convert.go; drand v2, common/cha
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -101,24 +100,11 @@ def names_json(names: Iterable[str]) -> bytes:
 # ---------------------------------------------------------------- read
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What /health says."""
-
-    current: Round  # 0 where the relay has seen none yet
-    expected: Round
-
-
 class _BeaconBody(msgspec.Struct):
     round: int
     signature: str
     previous_signature: str | None = None
     randomness: str | None = None  # absent in v2
-
-
-class _HealthBody(msgspec.Struct):
-    current: int
-    expected: int
 
 
 class _MetadataBody(msgspec.Struct, rename={"beacon_id": "beaconID"}):
@@ -187,12 +173,6 @@ def parse_chain_info(data: bytes) -> ChainInfo:
         beacon_id=canonical_beacon_id(_either(beacon_id, body.beacon_id, "beacon id")),
     )
     return checked_chain_info(info, unhex(_either(body.hash, body.chain_hash, "chain hash"), "chain hash"))
-
-
-def parse_health(data: bytes) -> Health:
-    """The body of /health; raises Malformed."""
-    body = read(data, _HealthBody, "health")
-    return Health(Round(uint(body.current, UINT64_MAX, "current")), Round(uint(body.expected, UINT64_MAX, "expected")))
 
 
 def parse_chains(data: bytes) -> tuple[bytes, ...]:

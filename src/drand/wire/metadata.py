@@ -3,8 +3,7 @@
 from typing import Protocol
 
 from collective.errors import Malformed
-from drand.model.chain import canonical_beacon_id
-from drand.model.packets import OUR_VERSION, Metadata, Version
+from drand.model.packets import Metadata, Version
 from drand.wire.gen import common_pb2, drand_pb2
 from drand.wire.protobuf import HASH_BYTES, MAX_BEACON_ID_BYTES, at_most, parsed
 
@@ -18,11 +17,6 @@ class HasMetadata(Protocol):
     def metadata(self) -> common_pb2.Metadata:
         """The field."""
         ...
-
-
-def our_metadata(beacon_id: str, chain_hash: bytes = b"") -> Metadata:
-    """What this node puts on a message about `beacon_id`: its version, the canonical id, the chain hash where known."""
-    return Metadata(OUR_VERSION, canonical_beacon_id(beacon_id), chain_hash)
 
 
 def encode_version(version: Version) -> common_pb2.NodeVersion:

@@ -15,7 +15,6 @@ from collective.groups.bn.parameters import BN254, BN256, BNParameters
 from collective.groups.group import HashableGroup, PairingSuite, Point
 
 LINE_TABLES = 64  # about 40 kB each; a network's generator, group key and share keys
-TARGET_BYTES = 12 * COORDINATE_BYTES
 
 
 class BNSuite:

@@ -14,7 +14,6 @@ from drand.model.chain import MAX_ROUND, Beacon, ChainInfo, Round
 from drand.model.group import Group
 from drand.wire import http_json, json_text
 from drand.wire.http_json import (
-    Health,
     beacon_json,
     chain_info_json,
     chains_json,
@@ -23,7 +22,6 @@ from drand.wire.http_json import (
     parse_beacons,
     parse_chain_info,
     parse_chains,
-    parse_health,
 )
 from tests.support.wire_samples import (
     CHAINED,
@@ -219,9 +217,6 @@ def test_chain_information_with_one_thing_wrong_is_refused(
 
 def test_health_and_chains() -> None:
     assert health_json(0, 5) == b'{"current":0,"expected":5}'
-    assert parse_health(health_json(4, 5)) == Health(Round(4), Round(5))
-    with pytest.raises(Malformed, match="current"):
-        parse_health(b'{"current":-1,"expected":5}')
     assert chains_json([]) == b"[]"
 
 
@@ -246,7 +241,6 @@ PARSERS = {
     "beacon": (parse_beacon, LINES[0]),
     "beacons": (lambda data: list(parse_beacons([data])), b"[" + LINES[0] + b"]"),
     "info": (parse_chain_info, encoded(v1())),
-    "health": (parse_health, health_json(1, 2)),
     "chains": (parse_chains, chains_json([b"\x01" * 32])),
 }
 
