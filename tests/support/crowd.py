@@ -128,7 +128,7 @@ class CrowdReader(asyncio.Protocol):
                 assert one.endswith(b"\r\n\r\nretry: 1000"), one
                 self._seated = True
                 self._crowd.sat_down()
-            else:
+            elif not one.startswith(b":"):  # a comment keeps the line alive
                 self._heard(one)
 
     def _heard(self, event: bytes) -> None:

@@ -11,6 +11,7 @@ from drand.model.verification import ChainVerifier
 from drand.net.http_content import Answer, Headers, Request
 from drand.wire.http_json import beacon_json, beacon_v2_json, chain_info_json
 
+LEAST_PATIENCE_S = 5  # a chain of one second may be late by more than a period
 FETCH_S = 15  # how long a request is held for a past round that is fetched
 WEEK_S = 7 * 24 * 3600
 RENDERED_ROUNDS = 4096  # bodies kept ready per chain and API, about 0.6 kB each
@@ -136,6 +137,20 @@ class ServedChain:
         if found is None and (beacon := self.backend.get(round_)) is not None:
             found = self.body_v2(beacon)
         return found
+
+
+    def is_coming(self, round_: Round, last: Beacon | None, now: float) -> bool:
+        """Whether `round_` is worth waiting for: due within a period, and one of the two that follow the last one.
+
+        Two, since who asks by the clock at the moment of a round means that one, also when the one before is late.
+        """
+        if last is None or self.schedule.due_unix_s(round_) > now + self.schedule.period_s:
+            return False
+        return last.round < round_ <= last.round + 2
+
+    def patience(self, round_: Round, now: float) -> float:
+        """Until when a request is held: a period after the round is due, or after now when it is overdue."""
+        return max(self.schedule.due_unix_s(round_), now) + max(self.schedule.period_s, LEAST_PATIENCE_S)
 
 
 def served(backend: ChainBackend) -> ServedChain:

@@ -177,8 +177,8 @@ def _round(chain: ServedChain, round_: Round, request: Request, now: float) -> A
         wait_s = min(int(due - now), LONGEST_GO_DURATION_S)
         return Answer(404, (*_COMMON, ("Cache-Control", f"public, must-revalidate, max-age={wait_s}")))
     last = chain.backend.last()
-    if last is not None and round_ == last.round + 1:
-        return Hold(chain, round_, max(due, now) + period_s, _released)
+    if chain.is_coming(round_, last, now):
+        return Hold(chain, round_, chain.patience(round_, now), _released)
     if last is not None and round_ < last.round and chain.backend.fetches:
         return Hold(chain, round_, now + FETCH_S, _released)
     return NOT_YET

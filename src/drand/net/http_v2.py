@@ -32,7 +32,6 @@ from drand.wire.http_json import beacon_v2_json, chain_info_v2_json, chains_json
 PAGE_ROUNDS = 1000  # a page is [1000 k, 1000 k + 999]; the first one begins at round 1
 CHECKS_A_SECOND = 50  # verifications at request, of all chains together; a BLS pairing costs a millisecond
 MAX_QUERY_FIELDS = 8
-LEAST_PATIENCE_S = 5  # a chain of one second may be late by more than a period
 HASH_DIGITS = 64
 
 _NO_CACHE = ("Cache-Control", "no-cache")
@@ -171,8 +170,8 @@ def _one(chain: ServedChain, round_: Round, request: Request, now: float) -> Out
         return _found(chain, request, round_, found, now)
     coming, _ = chain.schedule.next_round(now)
     last = chain.backend.last()
-    if round_ == coming or (round_ < coming and last is not None and round_ == last.round + 1):
-        return Hold(chain, round_, _patience(chain, round_, now), _released, NOT_IN_TIME)
+    if round_ == coming or chain.is_coming(round_, last, now):
+        return Hold(chain, round_, chain.patience(round_, now), _released, NOT_IN_TIME)
     if last is not None and round_ < last.round and chain.backend.fetches:
         return Hold(chain, round_, now + FETCH_S, _released, NOT_IN_TIME)
     return _missing(chain, round_, now)
@@ -182,12 +181,7 @@ def _next(chain: ServedChain, request: Request, now: float) -> Outcome:
     """Held until the round after the last stored one is there."""
     last = chain.backend.last()
     round_ = chain.schedule.next_round(now)[0] if last is None else Round(last.round + 1)
-    return Hold(chain, round_, _patience(chain, round_, now), _released_once, NOT_IN_TIME)
-
-
-def _patience(chain: ServedChain, round_: Round, now: float) -> float:
-    """Until when a request is held: a period after the round is due, or after now when it is overdue."""
-    return max(chain.schedule.due_unix_s(round_), now) + max(chain.schedule.period_s, LEAST_PATIENCE_S)
+    return Hold(chain, round_, chain.patience(round_, now), _released_once, NOT_IN_TIME)
 
 
 def _latest(chain: ServedChain, request: Request, now: float) -> Answer:

@@ -133,7 +133,14 @@ def test_a_late_next_round_is_held_too(routes: HttpRoutes):
     assert isinstance(routes.answer(Request("GET", "/public/4"), NOW + 500), Hold)
 
 
-@pytest.mark.parametrize(("round_", "now"), [(5, NOW + 20), (9, NOW + 1000)])
+def test_who_asks_by_the_clock_waits_although_the_round_before_is_late(routes: HttpRoutes, chain: MemoryChain):
+    due = GENESIS + 4 * PERIOD  # of round 5; the last one here is 3
+    outcome = routes.answer(Request("GET", "/public/5"), due)
+    assert isinstance(outcome, Hold)
+    assert (outcome.round, outcome.until_unix_s) == (5, due + PERIOD)
+
+
+@pytest.mark.parametrize(("round_", "now"), [(6, NOW + 3 * PERIOD), (9, NOW + 1000)])
 def test_a_round_that_is_neither_stored_nor_next_is_not_there_yet_and_not_cached(
     routes: HttpRoutes, round_: int, now: float
 ):

@@ -126,7 +126,8 @@ def test_a_round_that_failed_to_come_is_held_when_it_is_the_next_and_missing_oth
     held = ask(routes, "/v2/beacons/default/rounds/4", late)
     assert isinstance(held, Hold)
     assert held.until_unix_s == late + PERIOD
-    assert get(routes, "/v2/beacons/default/rounds/5", late).status == 404
+    assert isinstance(ask(routes, "/v2/beacons/default/rounds/5", late), Hold)
+    assert get(routes, "/v2/beacons/default/rounds/6", late).status == 404
 
 
 def test_the_round_of_zero_minus_one_has_a_constant_answer_that_caches_keep(routes: HttpRoutes):
