@@ -176,7 +176,7 @@ def test_a_ceremony_opens_extends_and_replaces_the_journal(store: BeaconStore):
     for record in (STARTED, BUNDLE, ENTERED):
         store.persist(record)
     assert store.journal() == (STARTED, BUNDLE, ENTERED)
-    again = CeremonyStarted(group=group(genesis_unix_s=1_800_000_000), leader=False, dkg_timeout_s=3, started_unix_s=9)
+    again = CeremonyStarted(group=group(genesis_unix_s=1_800_000_000), leader=False, phase_s=3, started_unix_s=9)
     store.persist(again)
     assert store.journal() == (again,)
 

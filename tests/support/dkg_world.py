@@ -110,7 +110,7 @@ class World:
     def _machine(self, name: str, vault: PlainVault, leader: bool, boot: int) -> KeyGeneration:
         others = tuple(peer for other, peer in self.peers.items() if other != name)
         ids = Ids(boot=f"{name}.{boot}")
-        return KeyGeneration(self.terms, vault.key, others, phase_timeout_s=PHASE_S, leader=leader, ids=ids)
+        return KeyGeneration(self.terms, vault.key, others, phase_s=PHASE_S, leader=leader, ids=ids)
 
     # ------------------------------------------------------------ time
 

@@ -36,6 +36,6 @@ def group(public_key: tuple[bytes, ...] = (), genesis_unix_s: int = 1_700_000_00
 
 
 EPOCH = Epoch(group=group((POINT,)), index=Index(0), epoch_id=b"e" * 32)
-STARTED = CeremonyStarted(group=group(), leader=True, dkg_timeout_s=10, started_unix_s=1.5)
+STARTED = CeremonyStarted(group=group(), leader=True, phase_s=10, started_unix_s=1.5)
 BUNDLE = BundleKept(DealBundle(Index(0), (POINT,), (Deal(Index(1), b"sealed"),), b"s" * 32, b"signature"))
 ENTERED = PhaseEntered(Phase.RESPONDING, 12.25)

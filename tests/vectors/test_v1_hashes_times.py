@@ -27,7 +27,7 @@ def test_the_times_of_rounds(vector: Vector) -> None:
     if vector["name"] == "time/genesis-rounding":
         for row in expected["table"]:
             now, period_s = row["now_plus_total_dkg"], row["period_s"]
-            genesis = fresh_genesis_unix_s(now, dkg_timeout_s=0, offset_s=0, period_s=period_s)
+            genesis = fresh_genesis_unix_s(now, phase_s=0, offset_s=0, period_s=period_s)
             assert genesis == row["genesis"]
         return
     for row in expected["table"]:

@@ -74,7 +74,7 @@ class GroupPush:
 
     group: Group
     secret: bytes
-    dkg_timeout_s: int
+    dkg_timeout_s: int  # length of one phase, as the leader says it; 0 means 10
     signature: bytes  # Schnorr of the group hash by the leader's long-term key
 
     def __repr__(self) -> str:

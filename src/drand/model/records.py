@@ -29,7 +29,7 @@ class CeremonyStarted:
 
     group: Group  # the candidates, no public key yet
     leader: bool
-    dkg_timeout_s: int  # length of one phase
+    phase_s: int  # length of one phase, at least 1
     started_unix_s: float
     old_group: Group | None = None  # of a resharing
 

@@ -52,7 +52,7 @@ class KeyGeneration:
     terms            what everybody agreed on
     key              our long-term public key, encoded: a dealer's, a holder's, or both
     peers            all other nodes (in a resharing: of both groups)
-    phase_timeout_s  length of a phase; 0 means 10
+    phase_s          length of a phase, more than 0
     leader           starts its clock at once; the others at the first bundle, or after one phase without any
 
     Every method answers with effects, to be carried out in order. Keep the machine for a while after its end: until the
@@ -65,7 +65,7 @@ class KeyGeneration:
         key: bytes,
         peers: tuple[Peer, ...],
         *,
-        phase_timeout_s: float,
+        phase_s: float,
         leader: bool,
         ids: Ids,
         entropy: UserEntropy | None = None,
@@ -73,7 +73,7 @@ class KeyGeneration:
         self.terms = terms
         self.leader = leader
         self.phase = Phase.DEALING
-        self._clock = PhaseClock(phase_timeout_s)
+        self._clock = PhaseClock(phase_s)
         self._ids = ids
         self._entropy = entropy
         self._echo = EchoBroadcast(terms, peers)

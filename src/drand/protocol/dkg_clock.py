@@ -6,16 +6,14 @@ Time is counted in half phases from the start of the first phase, whenever a lat
 
 from drand.model.records import Phase
 
-DEFAULT_PHASE_TIMEOUT_S = 10  # what 0 means on the wire (v1.5.11, DefaultDKGTimeout)
-
 _OVER = {Phase.DEALING: 2, Phase.RESPONDING: 4, Phase.JUSTIFYING: 6, Phase.FINISHED: 8}  # after so many half phases
 
 
 class PhaseClock:
-    """Told the time, never reading it. It stands until `start`."""
+    """Told the time, never reading it. It stands until `start`. A phase takes `phase_s`, which is not 0."""
 
-    def __init__(self, phase_timeout_s: float) -> None:
-        self.phase_s = phase_timeout_s or DEFAULT_PHASE_TIMEOUT_S
+    def __init__(self, phase_s: float) -> None:
+        self.phase_s = phase_s
         self._started_unix_s: float | None = None
         self._halves = 0
 

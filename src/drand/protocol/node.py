@@ -261,7 +261,7 @@ class BeaconProcess:
         started = CeremonyStarted(
             group=candidates.group,
             leader=candidates.leader,
-            dkg_timeout_s=candidates.dkg_timeout_s,
+            phase_s=candidates.phase_s,
             started_unix_s=now,
         )
         keygen = self._begin_keygen(candidates)
@@ -277,7 +277,7 @@ class BeaconProcess:
             fresh_terms(candidates.group),
             self._identity.key,
             candidates.group.peers_but(self._identity),
-            phase_timeout_s=candidates.dkg_timeout_s,
+            phase_s=candidates.phase_s,
             leader=candidates.leader,
             ids=self._ids,
             entropy=self._entropy,
@@ -392,6 +392,6 @@ class BeaconProcess:
             return []
         check_belongs(kept.started.group, self._identity, self._beacon_id)
         candidates = Candidates(
-            group=kept.started.group, dkg_timeout_s=kept.started.dkg_timeout_s, leader=kept.started.leader
+            group=kept.started.group, phase_s=kept.started.phase_s, leader=kept.started.leader
         )
         return self._after_keygen(self._begin_keygen(candidates).replay(kept.journal, now), now)

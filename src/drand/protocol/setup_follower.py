@@ -138,11 +138,11 @@ class SetupFollower:
             check_fresh_candidates(push.group, self._own, self._beacon_id, now)
             if all(node.identity.key != self._leader_identity.key for node in push.group.nodes):
                 raise InvalidGroup("the leader is not in its own group")
-            dkg_timeout_s = check_phase_length(push.dkg_timeout_s)
+            phase_s = check_phase_length(push.dkg_timeout_s)
         except CollectiveError as error:
             raise InvalidGroup(f"group from leader invalid: {error}", hint=error.advice) from error
         closed = self.abandon()
-        self.outcome = Candidates(group=push.group, dkg_timeout_s=dkg_timeout_s, leader=False)
+        self.outcome = Candidates(group=push.group, phase_s=phase_s, leader=False)
         return closed
 
     def abandon(self) -> list[Effect]:

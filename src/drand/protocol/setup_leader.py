@@ -92,7 +92,7 @@ class SetupLeader:
     def __init__(self, command: LeadCeremony, identity: Identity, beacon_id: str, ids: Ids) -> None:
         """Raises BadSetting for numbers that cannot work, InvalidSignature when our own identity is not signed."""
         check_lead_command(command)
-        self._dkg_timeout_s = check_phase_length(command.dkg_timeout_s)
+        self._phase_s = check_phase_length(command.dkg_timeout_s)
         self._secret = SharedSecret(command.secret)
         check_identity(identity, identity.scheme)
         self._command = command
@@ -216,7 +216,7 @@ class SetupLeader:
         command = self._command
         genesis_unix_s = fresh_genesis_unix_s(
             now,
-            dkg_timeout_s=self._dkg_timeout_s,
+            phase_s=self._phase_s,
             offset_s=command.beacon_offset_s or DEFAULT_OFFSET_S,
             period_s=command.period_s,
         )
@@ -239,13 +239,13 @@ class SetupLeader:
 
     def _ask_vault_again(self, now: float) -> list[Effect]:
         assert self._group is not None
-        if now + 3 * self._dkg_timeout_s >= self._group.genesis_unix_s:
+        if now + 3 * self._phase_s >= self._group.genesis_unix_s:
             return self._fail("the vault did not sign the group before its genesis came too near")
         return [self._sign(self._group)]
 
     def _push(self, signature: bytes, now: float) -> list[Effect]:
         assert self._group is not None
-        push = GroupPush(self._group, self._secret.expose(), self._dkg_timeout_s, signature)
+        push = GroupPush(self._group, self._secret.expose(), self._phase_s, signature)
         self.stage = LeaderStage.PUSHING
         calls: list[Effect] = []
         for peer in self._group.peers_but(self._own):
@@ -267,7 +267,7 @@ class SetupLeader:
     @property
     def _patience_s(self) -> float:
         """How long to wait for the next answer. A long wait at this point is taken from the time before genesis."""
-        return min(PUSH_PATIENCE_S, self._dkg_timeout_s / 2) if self._enough else PUSH_PATIENCE_S
+        return min(PUSH_PATIENCE_S, self._phase_s / 2) if self._enough else PUSH_PATIENCE_S
 
     def _stop_waiting(self) -> list[Effect]:
         for address in self._waiting.values():
@@ -287,7 +287,7 @@ class SetupLeader:
                 f" {self._command.threshold} are needed ({blame})"
             )
         self.stage = LeaderStage.OVER
-        self.outcome = Candidates(group=self._group, dkg_timeout_s=self._dkg_timeout_s, leader=True)
+        self.outcome = Candidates(group=self._group, phase_s=self._phase_s, leader=True)
         return [
             Report(Noted("warning", f"{address} has not accepted the group: {why}"))
             for address, why in sorted(self._refusals.items())

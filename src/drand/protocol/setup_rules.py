@@ -69,7 +69,7 @@ class Candidates:
     """How a setup ended well: the group of candidates, and what its key generation needs to know."""
 
     group: Group  # no public key yet
-    dkg_timeout_s: int  # length of one phase
+    phase_s: int  # length of one phase of the key generation, at least 1
     leader: bool  # did this node lead
 
 
@@ -101,16 +101,16 @@ def check_identity(identity: Identity, scheme: Scheme) -> None:
         raise InvalidSignature(f"invalid sig: {identity.address}: {error}", hint=hint) from error
 
 
-def fresh_genesis_unix_s(now: float, *, dkg_timeout_s: int, offset_s: int, period_s: int) -> int:
+def fresh_genesis_unix_s(now: float, *, phase_s: int, offset_s: int, period_s: int) -> int:
     """First second of round 1 of a chain whose key generation starts `now`.
 
     The latest end of the three phases plus the offset, then the next multiple of the period since 1970; a whole period
     is added where that already is one (v1.5.11, createAndSend; vectors time/genesis-rounding).
 
-    >>> fresh_genesis_unix_s(1000.9, dkg_timeout_s=10, offset_s=1, period_s=30)
+    >>> fresh_genesis_unix_s(1000.9, phase_s=10, offset_s=1, period_s=30)
     1050
     """
-    earliest = int(now) + 3 * dkg_timeout_s + offset_s
+    earliest = int(now) + 3 * phase_s + offset_s
     return earliest + period_s - earliest % period_s
 
 

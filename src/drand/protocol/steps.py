@@ -26,7 +26,7 @@ class LeadCeremony:
     threshold: int
     period_s: int
     catchup_period_s: int
-    dkg_timeout_s: int  # length of one phase
+    dkg_timeout_s: int  # length of one phase, as it was typed; 0 means 10
     beacon_offset_s: int  # between the ceremony's latest end and genesis; 0 means 1
     secret: bytes
     entropy: UserEntropy | None = None

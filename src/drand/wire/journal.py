@@ -121,7 +121,7 @@ def _encode_ceremony(record: CeremonyStarted) -> journal_pb2.CeremonyStarted:
     return journal_pb2.CeremonyStarted(
         group=_encode_group(record.group),
         leader=record.leader,
-        dkg_timeout_s=record.dkg_timeout_s,
+        dkg_timeout_s=record.phase_s,
         started_unix_s=record.started_unix_s,
         old_group=None if record.old_group is None else _encode_group(record.old_group),
     )
@@ -131,7 +131,7 @@ def _decode_ceremony(message: journal_pb2.CeremonyStarted) -> CeremonyStarted:
     return CeremonyStarted(
         group=_decode_group(message.group),
         leader=message.leader,
-        dkg_timeout_s=message.dkg_timeout_s,
+        phase_s=message.dkg_timeout_s,
         started_unix_s=_time(message.started_unix_s),
         old_group=_decode_group(message.old_group) if message.HasField("old_group") else None,
     )

@@ -44,7 +44,7 @@ class Bench:
         ids = Ids(boot=boot)
         key = self.vaults[0].key
         return KeyGeneration(
-            self.terms, key, PEERS, phase_timeout_s=self.phase_s, leader=self.leader, ids=ids, entropy=self.entropy
+            self.terms, key, PEERS, phase_s=self.phase_s, leader=self.leader, ids=ids, entropy=self.entropy
         )
 
     def keep(self, effects):
@@ -139,10 +139,6 @@ def test_a_leader_starts_at_once_and_writes_down_when(bench):
 def test_the_operators_randomness_is_named_to_the_vault():
     entropy = UserEntropy(script="/bin/dice", user_only=True)
     assert asked(Bench(entropy=entropy).start())[0].entropy == entropy
-
-
-def test_a_phase_of_no_length_takes_ten_seconds():
-    assert wake(Bench(phase_s=0).start()) == [START + 5]
 
 
 def test_a_participant_waits_for_the_first_bundle():
@@ -318,7 +314,7 @@ def test_what_proves_two_faces_goes_out_again_too(bench):
 
 def test_a_key_in_neither_list_takes_no_part(bench):
     with pytest.raises(BadSetting):
-        KeyGeneration(bench.terms, b"nobody", PEERS, phase_timeout_s=10, leader=False, ids=Ids())
+        KeyGeneration(bench.terms, b"nobody", PEERS, phase_s=10, leader=False, ids=Ids())
 
 
 # ---------------------------------------------------------------- the vault
@@ -436,7 +432,7 @@ def test_a_long_sleep_ends_in_failure_and_not_in_silence(bench):
 
 def accepted_at_start():
     """The journal of a participant that has heard nothing yet."""
-    return [CeremonyStarted(group=stored.group(), leader=False, dkg_timeout_s=10, started_unix_s=START)]
+    return [CeremonyStarted(group=stored.group(), leader=False, phase_s=10, started_unix_s=START)]
 
 
 def test_a_participant_that_comes_back_before_anybody_was_heard_waits_no_longer_than_it_would_have():

@@ -228,7 +228,7 @@ def test_waiting_ends_after_two_weeks():
 def test_the_leaders_group_ends_the_setup_once():
     follower = waiting()
     assert follower.on_group(push_of(GROUP), NOW + 5) == []
-    assert follower.outcome == Candidates(group=GROUP, dkg_timeout_s=10, leader=False)
+    assert follower.outcome == Candidates(group=GROUP, phase_s=10, leader=False)
     with pytest.raises(OutOfTurn, match="no receiver setup"):
         follower.on_group(push_of(GROUP), NOW + 5)
 
@@ -237,7 +237,7 @@ def test_the_group_may_overtake_the_answer_to_our_signal():
     follower, signal = signalling()
     assert follower.on_group(push_of(GROUP, dkg_timeout_s=0), NOW) == [Abandon(signal.call_id)]
     assert isinstance(follower.outcome, Candidates)
-    assert follower.outcome.dkg_timeout_s == 10
+    assert follower.outcome.phase_s == 10
 
 
 def test_no_group_is_taken_before_the_leader_is_known():

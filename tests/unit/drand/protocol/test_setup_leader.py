@@ -164,12 +164,12 @@ def test_the_complete_group_is_ordered_by_key_seeded_with_its_own_hash_and_signe
     assert [node.index for node in group.nodes] == [0, 1, 2, 3]
     assert group.genesis_seed == replace(group, genesis_seed=b"").hash()
     assert (group.threshold, group.period_s, group.catchup_period_s, group.beacon_id) == (3, 30, 1, "default")
-    assert group.genesis_unix_s == fresh_genesis_unix_s(NOW, dkg_timeout_s=10, offset_s=1, period_s=30)
+    assert group.genesis_unix_s == fresh_genesis_unix_s(NOW, phase_s=10, offset_s=1, period_s=30)
 
 
 def test_genesis_leaves_room_for_three_phases_and_is_a_multiple_of_the_period_with_a_whole_one_added():
-    assert fresh_genesis_unix_s(999.9, dkg_timeout_s=10, offset_s=1, period_s=30) == 1050
-    assert fresh_genesis_unix_s(989.0, dkg_timeout_s=10, offset_s=1, period_s=30) == 1050  # 1020 is a multiple already
+    assert fresh_genesis_unix_s(999.9, phase_s=10, offset_s=1, period_s=30) == 1050
+    assert fresh_genesis_unix_s(989.0, phase_s=10, offset_s=1, period_s=30) == 1050  # 1020 is a multiple already
 
 
 def test_a_signal_after_the_group_is_complete_is_too_late_unless_it_is_a_members():
@@ -225,7 +225,7 @@ def test_the_setup_ends_when_everybody_has_accepted():
     assert leader.on_answered(pushes[2].call_id, NOW + 1) == []
     assert isinstance(leader.outcome, Candidates)
     assert leader.outcome.leader
-    assert leader.outcome.dkg_timeout_s == 10
+    assert leader.outcome.phase_s == 10
 
 
 def test_a_threshold_of_acceptances_is_enough_and_the_others_are_named():

@@ -34,7 +34,7 @@ CANDIDATES = Group(
 ).with_seed()
 COMMITS = tuple(who.identity.key for who in PEOPLE[:3])
 ALL = tuple(Index(i) for i in range(5))
-STARTED = CeremonyStarted(group=CANDIDATES, leader=True, dkg_timeout_s=10, started_unix_s=5.0)
+STARTED = CeremonyStarted(group=CANDIDATES, leader=True, phase_s=10, started_unix_s=5.0)
 BUNDLE = BundleKept(ResponseBundle(Index(0), (Response(Index(0), True),), b"s"))
 
 

@@ -19,7 +19,7 @@ ceremonies = st.builds(
     CeremonyStarted,
     group=groups(finished=False),
     leader=st.booleans(),
-    dkg_timeout_s=u32,
+    phase_s=u32,
     started_unix_s=times,
     old_group=st.none() | groups(finished=True),
 )
@@ -28,7 +28,7 @@ records: st.SearchStrategy[JournalRecord] = (
 )
 
 EPOCH = Epoch(group=group(), index=Index(1), epoch_id=b"epoch")
-CEREMONY = CeremonyStarted(group=group(finished=False), leader=True, dkg_timeout_s=10, started_unix_s=1.5)
+CEREMONY = CeremonyStarted(group=group(finished=False), leader=True, phase_s=10, started_unix_s=1.5)
 ENTERED = PhaseEntered(Phase.RESPONDING, 2.5)
 WRITTEN = [encode_epoch(EPOCH), encode_journal_record(CEREMONY), encode_journal_record(ENTERED)]
 
