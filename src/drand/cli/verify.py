@@ -1,7 +1,8 @@
 """`drand verify`: check one or many beacons against a chain, offline."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -9,9 +10,7 @@ from typing import BinaryIO
 import click
 
 from collective.clock import monotonic_s
-from collective.entropy import SystemEntropy
 from collective.errors import BadSetting, Malformed
-from collective.signatures.batch import GOOD_BATCH
 from drand.cli.options import JSON
 from drand.cli.output import print_json_line
 from drand.client.chains import PUBLIC_CHAINS, public_chain
@@ -19,9 +18,11 @@ from drand.errors import EXIT_INVALID, InvalidBeacon
 from drand.model.chain import Beacon, Round
 from drand.model.schemes import SCHEME_NAMES, Scheme, scheme_named
 from drand.model.verification import ChainVerifier
+from drand.verifying.verifiers import MAX_BEACONS, MOST_BY_ITSELF, WORTH_BEACONS, Verifiers
 from drand.wire.http_json import parse_beacons, parse_chain_info
 
 MAX_INFO_BYTES = 1 << 20
+MOST_WORKERS = 256
 MOST_NAMED = 10  # bad rounds named one by one; the rest are counted
 TELL_EVERY_S = 2.0
 
@@ -32,24 +33,38 @@ TELL_EVERY_S = 2.0
 )
 @click.option("--public-key", metavar="HEX", help="The group's key, instead of a chain; with --scheme.")
 @click.option("--scheme", metavar="NAME", help=f"The scheme of --public-key: {', '.join(SCHEME_NAMES)}.")
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(0, MOST_WORKERS),
+    help=f"Processes that verify; 0: none but this one. From {WORTH_BEACONS} beacons on, one a core, at most "
+    f"{MOST_BY_ITSELF}, unless given.",
+)
 @click.option("--quiet", is_flag=True, help="Say nothing about valid beacons.")
 @JSON
 @click.argument("file", type=click.File("rb"), default="-")
 def verify(
-    chain: str | None, public_key: str | None, scheme: str | None, quiet: bool, as_json: bool, file: BinaryIO
+    chain: str | None,
+    public_key: str | None,
+    scheme: str | None,
+    workers: int | None,
+    quiet: bool,
+    as_json: bool,
+    file: BinaryIO,
 ) -> int:
     """Check beacons against a chain: JSON or NDJSON in FILE (or standard input), as the HTTP API gives them.
 
-    Many beacons are checked in batches. Exit code 0 only when there was at least one and every one is valid, 4 when
-    one is not.
+    Many beacons are checked in batches, on several cores. Exit code 0 only when there was at least one and every one
+    is valid, 4 when one is not.
     """
     verifier = chosen_verifier(chain, public_key, scheme)
     if file.isatty():
         click.echo("waiting for beacons as JSON on standard input; end with Ctrl-D, or give a FILE", err=True)
     tally = Tally()
-    for batch in batches(parse_beacons(file)):
-        tally.add(batch, bad_rounds(verifier, batch))
-        tally.tell_progress()
+    with closing(Verifiers(workers)) as verifiers:
+        for batch, suspects in verifiers.in_order(verifier, batches(parse_beacons(file))):
+            tally.add(batch, reasons(verifier, batch, suspects))
+            tally.tell_progress()
     if not tally.seen:
         raise Malformed("there is no beacon in the input", hint="give what /public/{round} answers, one or many")
     if as_json:
@@ -107,15 +122,14 @@ def unhex_key(text: str, scheme: Scheme) -> bytes:
 
 
 def batches(beacons: Iterator[Beacon]) -> Iterator[list[Beacon]]:
-    """Runs of at most GOOD_BATCH beacons."""
-    while batch := list(islice(beacons, GOOD_BATCH)):
+    """Runs of at most MAX_BEACONS beacons."""
+    while batch := list(islice(beacons, MAX_BEACONS)):
         yield batch
 
 
-def bad_rounds(verifier: ChainVerifier, batch: Sequence[Beacon]) -> dict[int, str]:
+def reasons(verifier: ChainVerifier, batch: Sequence[Beacon], suspects: Collection[Round]) -> dict[int, str]:
     """Positions in the batch that fail, with the reason. A single beacon is told exactly why."""
     places: dict[int, str] = {}
-    suspects = verifier.bad_rounds(batch, SystemEntropy())
     for place, beacon in enumerate(batch):
         if beacon.round in suspects:
             reason = why(verifier, beacon)

@@ -53,13 +53,13 @@ class Watch:
         """The rounds before the next one that are there already, but for the newest, which may not be out yet."""
         if last - self._coming < 1:
             return
+        there = min(last - 1, self._due())  # our clock may be a little behind: it is waited for
         try:
-            async with aclosing(self._client.rounds(self._coming, last - 1)) as found:
-                async for beacon in found:
-                    self._coming = Round(beacon.round + 1)
-                    yield beacon
-        except RoundTooEarly:
-            pass  # by our clock; it is waited for, since ours may be a little behind
+            if there >= self._coming:
+                async with aclosing(self._client.rounds(self._coming, there)) as found:
+                    async for beacon in found:
+                        self._coming = Round(beacon.round + 1)
+                        yield beacon
         except (SourceFault, NoSourceAnswered) as error:
             self._client.observer.gave_up(error)  # what is missing is asked for again, one by one
         yield await self._by_clock()

@@ -20,7 +20,7 @@ def _verifier(scheme_name: str, public_key: bytes) -> ChainVerifier:
 
 
 class BeaconChecker:
-    """Owns the daemon's verifiers, whose worker comes with the first long batch and ends when there is none for long."""
+    """Owns the daemon's verifiers, whose worker comes with a long batch and ends when there is none for a while."""
 
     def __init__(self) -> None:
         self.verifiers = Verifiers(WORKERS, worth=INLINE_AT_MOST + 1)

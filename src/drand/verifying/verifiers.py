@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -135,6 +135,21 @@ class Verifiers:
             self._waiting.append(batch)
             self._changed.notify()
         return batch.verdict
+
+    def in_order(
+        self, verifier: ChainVerifier, batches: Iterable[Sequence[Beacon]]
+    ) -> Iterator[tuple[Sequence[Beacon], frozenset[Round]]]:
+        """Each batch and its rounds that do not verify; at most `width` + 1 are taken ahead of the reader. Blocks."""
+        under_way: deque[tuple[Sequence[Beacon], Future[frozenset[Round]]]] = deque()
+        seen = 0
+        for taken in batches:
+            seen += len(taken)
+            under_way.append((taken, self.submit(verifier, taken, of=seen)))
+            if len(under_way) > self.width:
+                batch, verdict = under_way.popleft()
+                yield batch, verdict.result()
+        for batch, verdict in under_way:
+            yield batch, verdict.result()
 
     def close(self) -> None:
         """Kill the workers; who waits for a verdict gets VerifiersClosed. A second close does nothing."""
