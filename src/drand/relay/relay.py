@@ -22,6 +22,7 @@ from drand.relay.metrics import MetricsPort, RelayCollector
 from drand.relay.serving import Front, ServedHere
 from drand.relay.settings import RelaySettings
 from drand.store.archive import BeaconArchive
+from drand.verifying.verifiers import Verifiers
 
 FETCH_TIMEOUT_S = 10.0  # one request to one upstream
 LOOK_S = 10.0  # how long listening is put off until the latest rounds are here
@@ -41,6 +42,7 @@ class Relay:
         self.lies: dict[str, int] = {}
         self._clock = clock or SystemClock()
         self._archive = BeaconArchive(settings.archive) if settings.archive is not None else None
+        self._verifiers = Verifiers()  # for the history of all chains
         self._chains: dict[bytes, RelayedChain] = {}
         self._feeders: dict[bytes, ChainFeeder] = {}
         self._front: Front | None = None
@@ -83,6 +85,7 @@ class Relay:
         if self._crew is not None:
             await self._crew.stop()
         await asyncio.gather(*(feeder.close() for feeder in self._feeders.values()))
+        self._verifiers.close()
         self._metrics.close()
         if self._archive is not None:
             self._archive.close()
@@ -97,6 +100,7 @@ class Relay:
                 wanted.info or wanted.chain_hash,
                 self.settings.sources,
                 observer=NamedFaults(name, self._count_lie),
+                verifiers=self._verifiers,
                 timeout_s=FETCH_TIMEOUT_S,
                 clock=self._clock,
             )
