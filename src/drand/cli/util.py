@@ -193,9 +193,7 @@ def remote_status(
 @ID
 @click.option("--out", type=FILE, required=True, metavar="FILE", help="Where the daemon writes the copy.")
 def backup(control: str, beacon_id: str | None, out: Path) -> None:
-    """Have the daemon write a copy of a beacon's store while it goes on."""
-    if out.exists():
-        raise BadSetting(f"{out} exists already", hint="a backup never replaces a file: name a new one")
+    """Have the daemon write a copy of a beacon's store while it goes on. An older copy is replaced, nothing else."""
     with daemon(control, "could not back up") as client:
         client.backup(about(beacon_id), out)
 

@@ -37,6 +37,7 @@ from drand.protocol.steps import (
     AskVault,
     Call,
     CheckBeacons,
+    Commanded,
     Effect,
     Event,
     Fact,
@@ -200,6 +201,8 @@ class BeaconShell:
             raise  # the machine's refusal: it has not changed
         except Exception as error:
             raise self._fail(error) from error
+        if isinstance(event, Commanded):
+            self._tell()  # a ceremony that begins is a change without a fact
 
     def _post(self, event: Event) -> None:
         """Hand over an event nobody waits for."""

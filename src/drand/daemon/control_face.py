@@ -34,6 +34,8 @@ INTERRUPTED_HINT = (
     " and run `drand share` again where it had not"
 )
 
+SQLITE_MAGIC = b"SQLite format 3\0"
+
 
 class ControlFace:
     """Implements drand.net.handlers.ControlHandlers."""
@@ -140,12 +142,13 @@ class ControlFace:
         """The status of other nodes by address; those that do not answer are absent."""
         self._count("RemoteStatus")
         shell = self._daemon.meant(metadata)
+        members = {peer.address: peer for peer in shell.peers()}  # how they are reached is in the group, not a guess
 
         async def ask(peer: Peer) -> NodeStatus | None:
             if peer.address == shell.identity.address:
                 return await self._status_of(shell, ())
             try:
-                return await self._daemon.client.status(peer, shell.metadata())
+                return await self._daemon.client.status(members.get(peer.address, peer), shell.metadata())
             except CollectiveError:
                 return None  # absent from the answer: that is how the caller learns of it
 
@@ -173,6 +176,7 @@ class ControlFace:
         shell = self._daemon.meant(metadata)
         if shell.head is None:
             raise OutOfTurn("drand: beacon not setup yet")
+        _check_replaceable(output)
         await asyncio.to_thread(shell.store.backup, output)
 
     def start_follow(self, metadata: Metadata, order: FollowOrder) -> AsyncIterator[SyncProgress]:
@@ -185,6 +189,22 @@ class ControlFace:
         """Not in this version."""
         raise OutOfTurn(
             "checking a stored chain is not available in this version", hint="`drand verify` checks beacons offline"
+        )
+
+
+def _check_replaceable(output: Path) -> None:
+    """Raise BadSetting where a file is at `output` that is not a store: a backup replaces nothing but older ones."""
+    try:
+        with output.open("rb") as file:
+            older = file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BadSetting(f"cannot write the backup {output}: {error.strerror}", hint="name another file") from error
+    if not older:
+        raise BadSetting(
+            f"{output} exists already and is no backup of this program",
+            hint="a backup replaces only older ones: name another file, or remove this one",
         )
 
 

@@ -61,6 +61,11 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+def level_word(record: logging.LogRecord) -> str:
+    """The level as Go's log names it: DEBUG, INFO, WARN, ERROR."""
+    return "WARN" if record.levelno == logging.WARNING else record.levelname
+
+
 class ConsoleFormatter(logging.Formatter):
     """time, level, logger, message, fields as JSON; separated by tabs, as Go's console log is.
 
@@ -70,7 +75,7 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-        parts = [at, record.levelname, record.name, printable(record.getMessage())]
+        parts = [at, level_word(record), record.name, printable(record.getMessage())]
         fields = getattr(record, "fields", None)
         if fields:
             parts.append(json.dumps(fields, default=str))
@@ -86,7 +91,7 @@ class JsonFormatter(logging.Formatter):
         """One line."""
         line: dict[str, object] = {
             **(getattr(record, "fields", None) or {}),
-            "level": record.levelname,
+            "level": level_word(record),
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "logger": record.name,
             "msg": record.getMessage(),

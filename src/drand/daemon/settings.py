@@ -6,6 +6,7 @@ from pathlib import Path
 from collective.errors import BadSetting
 
 DEFAULT_CONTROL = "8888"
+INPROC = "inproc:"  # the vault inside the daemon
 
 
 def default_folder() -> Path:
@@ -27,7 +28,7 @@ class Settings:
     tls_key: Path | None = None
     certs_dir: Path | None = None  # PEM files of more roots to trust
     only_beacon: str | None = None  # load just this id; "" loads none; None loads all
-    vault: str = "inproc:"
+    vault: str = INPROC
     json_logs: bool = False
     verbose: bool = False
 
@@ -42,4 +43,9 @@ class Settings:
             raise BadSetting(
                 "TLS is on, but no certificate and private key are given",
                 hint="pass --tls-cert and --tls-key, or --tls-disable behind a proxy that does TLS",
+            )
+        if self.vault != INPROC:  # said now, not when the first beacon is loaded
+            raise BadSetting(
+                f"the vault link {self.vault!r} is not available in this version",
+                hint="leave out --vault: the keys are held by the daemon itself",
             )

@@ -9,6 +9,7 @@ import grpc
 from collective.errors import CollectiveError
 from drand.model.group import Peer
 from drand.net.errors import MethodMissing, PeerRefused, PeerUnreachable
+from drand.net.grpc_reasons import plain_reason
 from drand.wire.protobuf import MAX_MESSAGE_BYTES
 
 MAX_CHANNELS = 2048  # twice the largest group; the one unused for longest is closed
@@ -93,19 +94,11 @@ def peer_error(peer: Peer, what: str, code: grpc.StatusCode, details: str | None
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return PeerUnreachable(f"{peer.address} did not answer {what} in time")
         case grpc.StatusCode.UNAVAILABLE:
-            return PeerUnreachable(f"{peer.address} is unreachable: {text}", hint=_tls_hint(text))
+            reason, hint = plain_reason(text)
+            return PeerUnreachable(f"{peer.address} is unreachable: {reason}", hint=hint)
         case grpc.StatusCode.CANCELLED:
             return PeerUnreachable(f"the call of {what} to {peer.address} was cancelled")
         case grpc.StatusCode.UNIMPLEMENTED:
             return MethodMissing(f"{peer.address} does not know {what}", code=code.name)
         case _:
             return PeerRefused(text, code=code.name)
-
-
-def _tls_hint(text: str) -> str | None:
-    """A better hint where the two sides disagree about TLS."""
-    if "WRONG_VERSION_NUMBER" in text:
-        return "the peer answered in clear text: one side uses TLS and the other does not"
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return "the peer's certificate is not signed by a known root; put its root into the --certs-dir folder"
-    return None

@@ -22,6 +22,7 @@ from drand.net.control_codec import (
     encode_init_reshare,
 )
 from drand.net.errors import DaemonAbsent, RefusedByDaemon
+from drand.net.grpc_reasons import plain_reason
 from drand.net.grpc_service import hint_in
 from drand.net.handlers import CeremonyProgress, FollowOrder, SetupOrder, SyncProgress
 from drand.wire.gen import control_pb2, drand_pb2, watch_pb2
@@ -166,10 +167,14 @@ class ControlClient:
         text = error.details() or error.code().name
         match error.code():
             case grpc.StatusCode.UNAVAILABLE:
-                return DaemonAbsent(f"no daemon answers at {self.address}: {text}")
+                reason, hint = plain_reason(text)
+                return DaemonAbsent(f"no daemon answers at {self.address}: {reason}", hint=hint)
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 return DaemonAbsent(f"the daemon at {self.address} did not answer in time")
             case grpc.StatusCode.UNIMPLEMENTED:
-                return RefusedByDaemon(f"what listens at {self.address} does not know this command")
+                return RefusedByDaemon(
+                    f"what listens at {self.address} does not know this command",
+                    hint="name the daemon's own --control port; the peers' and the HTTP port are others",
+                )
             case _:
                 return RefusedByDaemon(text, hint=hint_in(error.trailing_metadata() or ()) or None)

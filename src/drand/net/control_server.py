@@ -146,7 +146,11 @@ class ControlServer:
     def _ceremony_over(self, task: asyncio.Task[Group]) -> None:
         self._ceremonies.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("the ceremony ended: %s", error, exc_info=None if isinstance(error, CollectiveError) else error)
+            log.warning(
+                "the order to hold a ceremony failed: %s",
+                error,
+                exc_info=None if isinstance(error, CollectiveError) else error,
+            )
 
     async def _share(self, _request: Message, _metadata: Metadata, _who: Caller) -> bytes:
         raise SecretStays("deprecated function: exporting the Share to a remote client is not supported")

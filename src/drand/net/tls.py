@@ -53,7 +53,7 @@ def load_server_tls(certificate_path: Path, key_path: Path) -> ServerTls:
     try:
         key = load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError) as error:
-        raise BadCertificate(f"{key_path} holds no unencrypted PEM private key: {error}") from error
+        raise BadCertificate(f"{key_path} holds no unencrypted PEM private key") from error
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
         raise BadCertificate(f"the key in {key_path} does not belong to the certificate in {certificate_path}")
@@ -91,7 +91,10 @@ def _files(folder: Path) -> list[Path]:
 
 def _read_root(path: Path) -> bytes:
     pem = _read(path, "certificate")
-    _certificates(pem, path)
+    try:
+        _certificates(pem, path)
+    except BadCertificate as error:
+        raise BadCertificate(str(error), hint="keep nothing but PEM certificates in the --certs-dir folder") from error
     return pem.rstrip() + b"\n"
 
 
@@ -112,4 +115,4 @@ def _certificates(pem: bytes, path: Path) -> "list[x509.Certificate]":
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
-        raise BadCertificate(f"{path} holds no PEM certificate: {error}") from error
+        raise BadCertificate(f"{path} holds no PEM certificate") from error

@@ -45,6 +45,7 @@ FINAL_REFUSALS = (
     "inconsistent previous group hash",
     "incompatible node version",
 )
+MISFIT = "uses scheme"  # and not ours: neither key will change while we wait
 
 
 class FollowerStage(Enum):
@@ -85,7 +86,9 @@ class SetupFollower:
 
     @property
     def joined(self) -> tuple[str, ...]:
-        """The addresses this node knows to take part: the leader's, and its own once the leader accepted it."""
+        """The addresses this node knows to take part: the leader's once it answered, our own once it accepted us."""
+        if self._leader_identity is None:
+            return ()
         return (self._leader.address, self._own.address) if self._signalled else (self._leader.address,)
 
     def start(self, now: float) -> list[Effect]:
@@ -197,6 +200,8 @@ class SetupFollower:
     def _after_failure(self, reason: str, now: float) -> list[Effect]:
         if any(text in reason.lower() for text in FINAL_REFUSALS):
             return self._fail(f"the leader {self._leader.address} refused us: {reason}")
+        if MISFIT in reason:
+            return self._fail(f"we cannot join this leader: {reason}")
         repeated, self.trouble = reason == self.trouble, reason
         if self._signalled:
             text = f"the leader {self._leader.address}, which expects us, does not answer now ({reason})"

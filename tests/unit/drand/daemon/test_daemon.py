@@ -118,6 +118,21 @@ async def test_a_ceremony_shows_its_progress_and_ends_with_a_reason_when_the_bea
         assert shell.machine.ceremony.failure is None
 
 
+async def test_a_ceremony_that_has_just_begun_is_shown_to_whoever_watched_before(tmp_path: Path):
+    make_keys(tmp_path)
+    async with running(tmp_path) as daemon:
+        face = ControlFace(daemon)
+        watch = face.ceremony(DEFAULT)
+        first = asyncio.ensure_future(anext(watch))  # type: ignore[arg-type]
+        await asyncio.sleep(0)  # the watcher is there, and waits
+        ordered = asyncio.create_task(face.init_dkg(DEFAULT, orders("127.0.0.1:1", 3, 2)[1]))
+        seen = await first
+        assert (seen.stage, seen.leader, seen.joined) == ("waiting", False, ())
+        await face.abandon(DEFAULT, "enough")
+        with pytest.raises(CeremonyLost, match="enough"):
+            await ordered
+
+
 async def test_a_disk_that_fills_up_in_a_ceremony_is_what_the_operator_is_told(tmp_path: Path):
     make_keys(tmp_path)
     async with running(tmp_path) as daemon:
@@ -436,6 +451,11 @@ async def test_the_control_face_answers_about_a_running_chain(planted: Planted, 
         assert "bls-bn254-unchained-on-g1" in await face.list_schemes()
         await face.backup(DEFAULT, tmp_path / "copy")
         assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
+        await face.backup(DEFAULT, tmp_path / "copy")
+        (tmp_path / "mine").write_text("something of mine")
+        with pytest.raises(BadSetting, match="no backup of this program"):
+            await face.backup(DEFAULT, tmp_path / "mine")
+        assert (tmp_path / "mine").read_text() == "something of mine"
         assert face.reply_metadata(DEFAULT).chain_hash == planted.group.chain_info().hash()
         assert face.reply_metadata(Metadata(beacon_id="other")).chain_hash == b""
         await face.shutdown(DEFAULT)

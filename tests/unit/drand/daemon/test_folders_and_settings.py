@@ -50,6 +50,11 @@ def test_only_folders_with_a_key_are_beacons(tmp_path: Path):
     assert beacon_ids(tmp_path) == ["a", "b"]
 
 
+def test_a_vault_that_this_version_cannot_reach_is_refused_before_anything_is_opened():
+    with pytest.raises(BadSetting, match="'unix:/run/vault' is not available"):
+        Settings(tls_disable=True, vault="unix:/run/vault").check()
+
+
 def test_tls_needs_both_files_or_none():
     Settings(tls_disable=True).check()
     Settings(tls_cert=Path("cert"), tls_key=Path("key")).check()

@@ -86,6 +86,14 @@ def test_what_a_peer_says_neither_begins_a_line_nor_steers_a_terminal(text: str)
     assert printable("plain words") == "plain words"
 
 
+def test_levels_have_the_names_that_go_gives_them():
+    for level, word in ((logging.DEBUG, "DEBUG"), (logging.WARNING, "WARN"), (logging.ERROR, "ERROR")):
+        told = record("chain is behind")
+        told.levelno, told.levelname = level, logging.getLevelName(level)
+        assert ConsoleFormatter().format(told).split("\t")[1] == word
+        assert json.loads(JsonFormatter().format(told))["level"] == word
+
+
 def test_a_traceback_stays_on_its_line():
     try:
         raise ValueError("bug")

@@ -157,6 +157,21 @@ def test_a_refusal_that_time_does_not_heal_is_final(reason):
     assert follower.outcome == SetupFailed(f"the leader node0:4000 refused us: {reason}")
 
 
+def test_a_leader_of_another_scheme_is_not_waited_for():
+    follower = joining()
+    question = call_of(follower.start(NOW))
+    assert follower.on_call_failed(question.call_id, "node0:4000 uses scheme a, we use b", NOW) == []
+    assert follower.outcome == SetupFailed("we cannot join this leader: node0:4000 uses scheme a, we use b")
+
+
+def test_a_leader_that_has_not_answered_has_not_joined():
+    follower = joining()
+    question = call_of(follower.start(NOW))
+    assert follower.joined == ()
+    follower.on_call_failed(question.call_id, "connection refused", NOW)
+    assert follower.joined == ()
+
+
 def test_a_call_that_the_shell_lost_is_made_again():
     follower, signal = signalling()
     effects = follower.on_due(NOW + 90)
