@@ -206,6 +206,28 @@ def test_chained_partials_of_another_history_are_dropped_when_the_chain_reaches_
     assert listener.combined()
 
 
+def test_a_partial_that_came_with_another_history_first_is_taken_with_its_own() -> None:
+    listener = Listener(CHAINED, head=8)
+    packet = CHAINED.partial(1, 10)
+    assert listener.hear(replace(packet, previous_signature=bytes(16)))  # anybody can send it so, and be faster
+    assert listener.hear(packet)
+    listener.hear_good(2, 3, 4, round_=10)
+    listener.advance()
+    assert listener.combined()
+
+
+def test_what_was_held_for_rounds_that_are_made_is_let_go() -> None:
+    listener = Listener(CHAINED, head=7)
+    for round_ in (8, 9, 10):
+        listener.hear_good(1, 2, 3, 4, round_=round_)
+    while listener.head.round < 9:
+        assert listener.combined()
+        listener.advance()
+        assert listener.aggregation.count(listener.head.round) == 0
+        assert {round_ for round_, _ in listener.aggregation._hashed} <= {Round(listener.head.round + 1)}
+    assert listener.aggregation.count(Round(10)) == 4
+
+
 def test_a_signer_of_two_histories_keeps_its_first_verified_partial() -> None:
     listener = Listener(CHAINED, head=8)
     assert listener.hear(CHAINED.partial(1, 10, bytes(16)))
@@ -220,6 +242,7 @@ def test_a_flood_of_histories_holds_one_place_for_each_signer_and_a_bounded_numb
     for number in range(3 * MAX_HASHED):
         listener.hear(CHAINED.partial(1, 10, b"history %d" % number))
     assert listener.aggregation.count(Round(10)) == 1
+    assert len(listener.aggregation._hashed) <= MAX_HASHED
     listener.hear_good(2, 3, 4, 5, round_=10)
     listener.advance()
     assert listener.combined()

@@ -113,6 +113,14 @@ def test_a_holder_that_judges_a_stranger_is_evicted_once():
     assert complaints.qualify().nodes == (0, 1, 2, 3)
 
 
+def test_a_holder_that_complains_about_its_own_deal_is_believed():
+    complaints = dealt()
+    assert complaints.hear_responses(responses(response(4, bad=(4,)))) == []
+    what = "did not justify its share for node 4"
+    assert complaints.hear_justifications({}) == [Culprit(Role.DEALER, Index(4), what, proved=False)]
+    assert complaints.qualify().nodes == (0, 1, 2, 3)
+
+
 def test_nobody_evicts_itself_as_a_holder():
     complaints = dealt()
     assert complaints.hear_responses({h: r for h, r in responses().items() if h != 0}) == []
@@ -178,8 +186,9 @@ def test_a_justification_for_a_stranger_evicts():
     complaints = dealt(0, own=response(0, bad=(2,)))
     complaints.hear_responses(responses())
     stranger = replace(shown(2, 0), justifications=(*shown(2, 0).justifications, Justification(Index(7), bytes(32))))
-    (found,) = complaints.hear_justifications({Index(2): stranger})
-    assert found.what == "justified a share for node 7, who is no holder"
+    found = complaints.hear_justifications({Index(2): stranger})
+    what = "justified a share for node 7, who is no holder"
+    assert found == [Culprit(Role.DEALER, Index(2), what, proved=True)]
 
 
 def test_a_justification_without_a_deal_evicts():

@@ -178,6 +178,14 @@ def test_a_border_moved_on_the_way_is_moved_back(echo, moved):
     assert echo.deals.counted() == {2: DEAL}
 
 
+def test_a_reading_with_commitments_that_are_no_points_was_meant_by_nobody(echo):
+    """Every other node takes the bundle as it came, and evicts its dealer: so do we."""
+    deals = b"".join(deal.share_index.to_bytes(4, "big") + deal.encrypted_share for deal in DEAL.deals)
+    lonely = Deal(Index(2**32 - 1), b"\xff\xff\xff\xff" + deals)  # its head would be the third commitment
+    odd = MEMBERS[2].signed(replace(DEAL, commits=DEAL.commits[:2], deals=(lonely,)))
+    assert echo.receive(odd)[0] == Persist(BundleKept(odd))
+
+
 def test_a_share_of_odd_length_stays_what_its_dealer_signed(echo):
     """v1.5.11 keeps such a bundle, and its holder complains: to drop it would give us another qualified set."""
     first, *others = DEAL.deals

@@ -82,6 +82,10 @@ def test_numbers_that_cannot_work_are_refused_with_what_to_try(changes, complain
     assert caught.value.advice or "phase" in complaint
 
 
+def test_a_phase_may_take_a_day():
+    assert leading(dkg_timeout_s=86_400).outcome is None
+
+
 def test_a_leader_without_a_self_signature_cannot_lead():
     with pytest.raises(InvalidSignature, match="not self-signed") as caught:
         SetupLeader(command(), person("leader", signed=False).identity, "default", Ids())
@@ -169,6 +173,7 @@ def test_the_complete_group_is_ordered_by_key_seeded_with_its_own_hash_and_signe
 
 def test_genesis_leaves_room_for_three_phases_and_is_a_multiple_of_the_period_with_a_whole_one_added():
     assert fresh_genesis_unix_s(999.9, phase_s=10, offset_s=1, period_s=30) == 1050
+    assert fresh_genesis_unix_s(1000.0, phase_s=10, offset_s=1, period_s=7) == 1036  # 1031 is the end of three phases
     assert fresh_genesis_unix_s(989.0, phase_s=10, offset_s=1, period_s=30) == 1050  # 1020 is a multiple already
 
 
