@@ -20,6 +20,7 @@ from drand.wire.toml_files import encode_identity_file
 
 DEFAULT_PORT = "8080"
 PORTS = range(1000, 65536)
+EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104
 _WITH_PORT = re.compile(r":\d+\Z")
 
 
@@ -52,6 +53,8 @@ def generate_keypair(
         click.echo("Generating private / public key pair without TLS.")
     else:
         click.echo("Generating private / public key pair with TLS indication")
+    if peer_at(listening, tls=False).address.rpartition(":")[0] in EVERYWHERE:
+        warn(f"{listening} is where to listen, and nobody can dial it: the other nodes need this machine's own name")
     keys = make_key_pair(listening, tls=not tls_disable, scheme=scheme_named(scheme), entropy=SystemEntropy())
     beacon.make()
     vault = VaultFolder(beacon.root)

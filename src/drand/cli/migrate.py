@@ -17,7 +17,9 @@ def migrate(folder: Path) -> None:
 
     `drand start` does the same by itself. The old files stay, and may be removed once the node has run.
     """
-    if migrate_old_layout(folder):
+    migrated = migrate_old_layout(folder)
+    click.echo("folder structure is now ready to support multi-beacon drand")
+    if migrated:
         click.echo(f"{folder} was migrated: its beacon is in {folder / MULTIBEACON / DEFAULT_BEACON_ID}")
     else:
         click.echo(f"{folder} needs no migration")

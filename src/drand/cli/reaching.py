@@ -52,6 +52,8 @@ def peer_at(address: str, *, tls: bool) -> Peer:
     parsed = parse_host_port(address, default_port=DEFAULT_PEER_PORT)
     if not parsed.host:
         raise MalformedAddress(f"the address {address!r} names no host")
+    if not parsed.port:
+        raise MalformedAddress(f"nobody can be reached at port 0 of {parsed.host}")
     return Peer(str(parsed), tls)
 
 

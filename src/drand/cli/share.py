@@ -150,6 +150,7 @@ def share(
     if flags.secret_typed and was_typed(ctx, "secret_file"):
         raise click.UsageError("give the secret once: either --secret-file or --secret")
     order = checked_order(flags, connect_word(words))
+    check_out(out)
     name = beacon_id or "default"
     if order.leader is None:
         click.echo(f"Initiating the DKG as a leader. Beacon ID: [{name}]")
@@ -174,6 +175,15 @@ def hold(control: str, beacon_id: str, order: "SetupOrder", out: Path | None) ->
         return EXIT_INTERRUPTED
     print_group(group, out=out)
     return 0
+
+
+def check_out(out: Path | None) -> None:
+    """Raise BadSetting where the group file could not be written: said before the ceremony, not after it."""
+    if out is not None and not os.access(out.absolute().parent, os.W_OK | os.X_OK):
+        raise BadSetting(
+            f"cannot write the group file {out}: its folder is not there, or not ours to write to",
+            hint="name a file in a folder of yours; without --out the group is printed",
+        )
 
 
 def refusal_hint(order: "SetupOrder") -> str:
@@ -242,14 +252,14 @@ def check_leader(flags: ShareFlags) -> None:
     if flags.period is None:
         raise click.UsageError("leader flag indicated requires the beacon period flag as well")
     if flags.period < 1:
-        raise BadSetting("a period of less than a second", hint="--period 3s is the shortest in use, 1s the least")
+        raise BadSetting("a period of less than a second is too short", hint="--period 3s is the shortest in use")
     if flags.timeout < 1:
-        raise BadSetting("a timeout of less than a second", hint="10s is the default; distant nodes may need more")
+        raise BadSetting("a timeout of less than a second is too short", hint="--timeout 10s is the default")
     least = flags.nodes // 2 + 1
     if not least <= flags.threshold <= flags.nodes:
         raise BadSetting(
-            f"a threshold of {flags.threshold} for {flags.nodes} nodes",
-            hint=f"it goes from {least} (more than half) to {flags.nodes}",
+            f"a threshold of {flags.threshold} for {flags.nodes} nodes is out of range",
+            hint=f"--threshold goes from {least} (more than half) to {flags.nodes}",
         )
     if flags.nodes == 1:
         warn("less than 2 nodes is an unsupported, degenerate mode.")

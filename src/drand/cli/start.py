@@ -1,10 +1,12 @@
 """`drand start`: the daemon, in the foreground."""
 
+import os
 from pathlib import Path
 
 import click
 
 from collective.errors import BadSetting
+from collective.files import make_folder
 from drand.cli.options import CERTS_DIR, CONTROL, FILE, FOLDER, TLS_DISABLE, VERBOSE, BeaconId
 from drand.cli.output import print_banner, warn
 from drand.daemon.folders import MULTIBEACON
@@ -19,6 +21,19 @@ class MaybeBeaconId(BeaconId):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The canonical id, or ""."""
         return super().convert(value, param, ctx) if value else ""
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder, so that what is wrong with it is said now and not by `drand generate-keypair`.
+
+    raises  DiskRefused where it cannot be made; BadSetting where it may not be written to
+    """
+    make_folder(folder)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise BadSetting(
+            f"the folder {folder} may not be read and written by user {os.geteuid()}",
+            hint=f"give it to whoever runs the daemon: chown -R USER {folder}",
+        )
 
 
 @click.command()
@@ -102,6 +117,7 @@ def start(
         verbose=verbose,
     )
     settings.check()
+    check_folder(folder)
     with without_roots():
         from drand.daemon.daemon import run_daemon
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collective.errors import BadSetting, CollectiveError, Malformed, Unavailable
+from collective.errors import CollectiveError, Malformed, Unavailable
 from drand.cli.get import read_group
 from drand.cli.options import CERTS_DIR, CONTROL, EXISTING_FILE, FILE, ID, JSON, TLS_DISABLE, VERBOSE
 from drand.cli.output import print_json_line, status_block, status_fields, version_fields

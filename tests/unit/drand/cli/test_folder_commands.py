@@ -140,6 +140,14 @@ def test_an_address_that_nobody_could_dial_is_refused(arguments: tuple[str, ...]
     assert not node.beacon.has_keys
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0:8080", "[::]:8080"])
+def test_an_address_to_listen_on_is_no_address_to_be_dialled_at(address: str, node: Node):
+    ended = node.generate(address)
+    assert ended.code == 0
+    assert f"warning: {address} is where to listen" in ended.err
+    assert not [line for line in node.generate("--id", "other", "127.0.0.1:8080").err.splitlines() if "warning" in line]
+
+
 def test_the_old_layout_of_one_beacon_is_not_written_beside(node: Node):
     (node.folder / "key").mkdir(parents=True)
     ended = node.generate("127.0.0.1:4001")
@@ -353,6 +361,8 @@ def test_a_round_that_is_none_or_not_there_deletes_nothing(round_: str, code: in
         ((), "TLS is on, but no certificate and private key are given"),
         (("--tls-disable", "--tls-cert", "a.pem"), "combination is not valid"),
         (("--tls-disable", "--db", "postgres"), "not available in this version"),
+        (("--tls-disable", "--vault", "unix:/run/vault"), "not available in this version"),
+        (("--tls-disable", "--folder", "/proc/no/such"), "cannot make the folder"),
     ],
 )
 def test_a_daemon_that_cannot_run_says_so_at_once(arguments: tuple[str, ...], text: str, node: Node):

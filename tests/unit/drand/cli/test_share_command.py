@@ -160,6 +160,8 @@ def test_a_wrong_use_is_told_before_anything_happens(
         ((*JOIN, "--secret-file", "/no/such/file"), "cannot read the secret file"),
         (("share", "--connect", "a b:1"), "white space"),
         (("share", "--connect", ":8080"), "names no host"),
+        (("share", "--connect", "here:0"), "port 0"),
+        ((*JOIN, "--out", "/no/such/folder/group.toml"), "cannot write the group file"),
     ],
 )
 def test_an_order_that_cannot_work_is_refused_with_what_to_try(
