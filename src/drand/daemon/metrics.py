@@ -51,6 +51,8 @@ class Metrics(Counts):
         self._dkg_state_since = self._of_beacon("dkg_state_timestamp", "When dkg_state changed, unix time in seconds")
         self._dkg_leader = self._of_beacon("dkg_leader", "1 while this node leads a ceremony")
         self._reshare_state = self._of_beacon("reshare_state", "0 idle: this version does not reshare")
+        self._reshare_state_since = self._of_beacon("reshare_state_timestamp", "When reshare_state changed, unix time")
+        self._reshare_leader = self._of_beacon("reshare_leader", "0: this version does not reshare")
         self._missed = self._of_beacon("beacon_rounds_behind", "Ticks that found the chain behind")
         self._culprits = self._gauge("culprits_named", "Protocol breaches seen", "beacon_id", "node")
         self._partials = self._gauge(
@@ -59,6 +61,8 @@ class Metrics(Counts):
         self._connections = self._gauge(
             "outgoing_connection_state", "2 when the last partial got there, 3 when it did not", "remote_host"
         )
+        self._connected = self._gauge("outgoing_group_connections", "Members of groups that the last partial reached")
+        self._reached: set[str] = set()
         self._dial_failures = self._gauge("dial_failures", "Partials that did not get there", "peer_address")
         self._calls = self._gauge("api_call_counter", "Calls of peers and operator, by method", "api_method")
         self._http_calls = self._gauge("http_call_counter", "HTTP requests, by answer", "code", "method")
@@ -73,9 +77,9 @@ class Metrics(Counts):
             "sqlite"
         ).set(SQLITE)
         self._gauge("drand_start_timestamp", "When this process started, unix time in seconds").set(self._clock.now())
-        self._gauge("drand_build_time", "1; the labels tell what runs", "build", "version").labels(
+        self._gauge("drand_build_time", "0: not known; the labels tell what runs", "build", "version").labels(
             "pydrand", str(OUR_VERSION)
-        ).set(1)
+        ).set(0)
 
     def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
         return Gauge(name, about, labels, registry=self.registry)
@@ -116,6 +120,8 @@ class Metrics(Counts):
         self._group_size.labels(beacon_id).set(len(group.nodes))
         self._threshold.labels(beacon_id).set(group.threshold)
         self._reshare_state.labels(beacon_id).set(0)
+        self._reshare_state_since.labels(beacon_id).set(self._clock.now())
+        self._reshare_leader.labels(beacon_id).set(0)
 
     def stands(self, beacon_id: str, state: State) -> None:
         """Where a beacon stands after what happened."""
@@ -152,8 +158,12 @@ class Metrics(Counts):
         for address, reached in outcome.items():
             self._partials.labels(beacon_id, address).set(int(not reached))
             self._connections.labels(address).set(CONNECTED if reached else FAILING)
-            if not reached:
+            if reached:
+                self._reached.add(address)
+            else:
+                self._reached.discard(address)
                 self._dial_failures.labels(address).inc()
+        self._connected.set(len(self._reached))
 
     def called(self, method: str) -> None:
         """A peer or the operator called."""
