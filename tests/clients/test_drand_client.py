@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from drand.model.schemes import SCHEME_NAMES
-from tests.support.processes import Ceremony, Network, Running
+from tests.support.processes import Ceremony, Network
 from tests.support.relays import RelayProcess
+from tests.support.running import Running
 
 HERE = Path(__file__).parent
 BEACON_IDS = dict(zip(SCHEME_NAMES, ("default", "unchained", "rfc9380", "ong1", "bn254"), strict=True))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.processes import OURS, Ceremony, Network, Node, Program, Running
+from tests.support.processes import OURS, Ceremony, Network, Node, Program
+from tests.support.running import Running
 
 ROUNDS = 3  # that every node has before a test looks
 

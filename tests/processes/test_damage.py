@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Ceremony, Network, Node, Running, free_ports
+from tests.support.ports import free_ports
+from tests.support.processes import Ceremony, Network, Node
+from tests.support.running import Running
 
 LEAST_BYTES = 32768  # of the index that SQLite keeps of its journal
 

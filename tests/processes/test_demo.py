@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import OURS, Running
+from tests.support.processes import OURS
+from tests.support.running import Running
 
 DEMO = [*OURS.command, "demo", "--nodes", "2", "--period", "1s"]
 

@@ -13,7 +13,8 @@ from collective.clock import SystemClock
 from drand.model.chain import Beacon, Round
 from drand.store.sqlite import open_store
 from drand.wire.http_json import parse_beacon
-from tests.support.processes import OURS, Ceremony, Network, Node, Running
+from tests.support.processes import OURS, Ceremony, Network, Node
+from tests.support.running import Running
 
 KILLS = 20
 PERIOD_S = 1

@@ -12,7 +12,8 @@ import pytest
 from collective.sharing.lagrange import coefficients_at_zero
 from drand.model.schemes import SCHEME_NAMES, Scheme, scheme_named
 from drand.wire.toml_files import decode_group_file, decode_share_file
-from tests.support.processes import OURS, Network, Node, Running
+from tests.support.processes import OURS, Network, Node
+from tests.support.running import Running
 
 SECRET = "mysecret901234567890123456789012"
 NODES, THRESHOLD = 3, 2

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.authority import Authority
-from tests.support.processes import Ceremony, Network, Running, Tls
+from tests.support.processes import Ceremony, Network, Tls
+from tests.support.running import Running
 
 
 def issued_by(authority: Authority, number: int) -> Tls:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from collective.clock import monotonic_s
-from tests.support.processes import free_ports
+from tests.support.ports import free_ports
 
 CHROMIUM = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
 DRIVER = shutil.which("chromedriver")

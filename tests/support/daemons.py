@@ -1,7 +1,6 @@
 """Daemons in this very process, on loopback ports that the kernel chooses: for tests of all that is behind sockets."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -24,17 +23,11 @@ from drand.model.share import Share
 from drand.net.handlers import SetupOrder
 from drand.vault.folder import VaultFolder, make_key_pair
 from drand.wire.toml_files import encode_share_file
+from tests.support.ports import free_port
 
 UNCHAINED = "bls-unchained-g1-rfc9380"
 PATIENCE_S = 60.0
 SECRET = b"a secret that everybody in the ceremony knows"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_keys(base: Path, beacon_id: str = "default", *, scheme: str = UNCHAINED, address: str = "") -> str:

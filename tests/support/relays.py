@@ -6,7 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.support.processes import PATIENCE_S, Running, free_ports
+from tests.support.ports import free_ports
+from tests.support.running import PATIENCE_S, Running
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 WHY_NOT = "needs nginx (Debian: nginx-light)"

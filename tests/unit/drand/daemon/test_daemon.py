@@ -35,7 +35,6 @@ from drand.vault.state import StateDamaged
 from tests.support.daemons import (
     Planted,
     beacon_of,
-    free_port,
     hold_ceremony,
     make_keys,
     network,
@@ -44,6 +43,7 @@ from tests.support.daemons import (
     settings,
     until,
 )
+from tests.support.ports import free_port
 
 DEFAULT = Metadata(beacon_id="default")
 
