@@ -4,7 +4,7 @@ one machine         alone (a beacon machine; the test is everything else), peopl
 some machines       dkg_world (key generation, seeded chance), stage (rounds, no chance but loss), network (whole beacon
                     processes with real vaults), dkg_vault (a plain vault that can lie), vaults (real ones)
 one shell           shells (a beacon's shell over doubles), operated (a daemon as its control socket sees it)
-chains              committee (a group whose secret the test knows), locked_chain (with a known key), stored (nouns only)
+chains              committee (a group whose secret the test knows), locked_chain (with a known key), stored (nouns)
 servers of chains   served (in memory), http_chain (honest, lying, hanging), living_chain (in real time), chain_server
                     (in a thread, for programs of others)
 sockets             daemons (in this process), http2_frames (by hand), authority (certificates), command_line, crowd
