@@ -61,6 +61,11 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+def told_at(record: logging.LogRecord) -> str:
+    """When it was, in UTC, to the millisecond."""
+    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
 def level_word(record: logging.LogRecord) -> str:
     """The level as Go's log names it: DEBUG, INFO, WARN, ERROR."""
     return "WARN" if record.levelno == logging.WARNING else record.levelname
@@ -74,8 +79,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-        parts = [at, level_word(record), record.name, printable(record.getMessage())]
+        parts = [told_at(record), level_word(record), record.name, printable(record.getMessage())]
         fields = getattr(record, "fields", None)
         if fields:
             parts.append(json.dumps(fields, default=str))
@@ -85,20 +89,21 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: level, ts, logger, msg, and the fields."""
+    """One JSON object a line, as Go writes it: level, ts, logger, msg, then the fields; no space between them."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         line: dict[str, object] = {
-            **(getattr(record, "fields", None) or {}),
             "level": level_word(record),
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "ts": told_at(record),
             "logger": record.name,
             "msg": record.getMessage(),
         }
+        for name, value in (getattr(record, "fields", None) or {}).items():
+            line.setdefault(name, value)
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return json.dumps(line, default=str, separators=(",", ":"))
 
 
 def set_up_logging(*, json_lines: bool, verbose: bool) -> None:

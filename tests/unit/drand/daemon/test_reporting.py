@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import typing
 
@@ -92,6 +93,13 @@ def test_levels_have_the_names_that_go_gives_them():
         told.levelno, told.levelname = level, logging.getLevelName(level)
         assert ConsoleFormatter().format(told).split("\t")[1] == word
         assert json.loads(JsonFormatter().format(told))["level"] == word
+
+
+def test_a_json_line_begins_as_gos_so_that_what_greps_in_it_goes_on():
+    line = JsonFormatter().format(record("round made", {"round": 7}))
+    at = r'"ts":"[-0-9]+T[:0-9]+\.[0-9]{3}Z"'
+    rest = r'"logger":"127\.0\.0\.1:1\.default","msg":"round made","round":7'
+    assert re.fullmatch(rf'\{{"level":"INFO",{at},{rest}\}}', line)
 
 
 def test_a_traceback_stays_on_its_line():
