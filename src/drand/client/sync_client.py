@@ -139,6 +139,7 @@ class _LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self._iterators: set[AsyncGenerator[Any, None]] = set()  # open ones; for the loop's thread
 
     def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of a coroutine that runs in the thread; raises ClientClosed after `stop`."""
@@ -150,7 +151,9 @@ class _LoopThread:
         """What an asynchronous iterator gives; closing the iterator closes that one too."""
 
         async def first() -> AsyncGenerator[T, None]:
-            return begin()
+            iterator = begin()
+            self._iterators.add(iterator)
+            return iterator
 
         async def step(iterator: AsyncGenerator[T, None]) -> tuple[T] | None:
             try:
@@ -194,7 +197,7 @@ class _LoopThread:
                 raise ClientClosed("the client is closed")
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=_serve, args=(loop, self._core), name="drand client", daemon=True)
+                thread = threading.Thread(target=self._serve, args=(loop,), name="drand client", daemon=True)
                 thread.start()
                 self._loop, self._thread = loop, thread
             return asyncio.run_coroutine_threadsafe(call(), self._loop)
@@ -210,6 +213,7 @@ class _LoopThread:
 
     def _close_iterator(self, iterator: AsyncGenerator[T, None]) -> None:
         async def close() -> None:
+            self._iterators.discard(iterator)
             await iterator.aclose()
 
         try:
@@ -223,22 +227,27 @@ class _LoopThread:
         with contextlib.suppress(ClientClosed):  # in this very moment
             self._wait(closing)
 
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The thread: run until stopped, then cancel what is left, close the client and the loop."""
+        asyncio.set_event_loop(loop)
+        # A pool of ours, for names that are looked up: the loop's own one needs a new thread to end, which at the end
+        # of the interpreter there is not.
+        lookups = ThreadPoolExecutor(MAX_LOOKUPS, "drand client lookup")
+        loop.set_default_executor(lookups)
+        try:
+            loop.run_forever()
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(self._close_all())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            lookups.shutdown(wait=False, cancel_futures=True)
+            loop.close()
 
-def _serve(loop: asyncio.AbstractEventLoop, core: AsyncClient) -> None:
-    """The thread: run until stopped, then cancel what is left, close the client and the loop."""
-    asyncio.set_event_loop(loop)
-    # A pool of ours, for names that are looked up: the loop's own one needs a new thread to end, which at the end of
-    # the interpreter there is not.
-    lookups = ThreadPoolExecutor(MAX_LOOKUPS, "drand client lookup")
-    loop.set_default_executor(lookups)
-    try:
-        loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(core.close())
-        loop.run_until_complete(loop.shutdown_asyncgens())
-    finally:
-        lookups.shutdown(wait=False, cancel_futures=True)
-        loop.close()
+    async def _close_all(self) -> None:
+        """Iterators from the outside in, which `shutdown_asyncgens` does not do; then the client."""
+        for iterator in list(self._iterators):
+            await iterator.aclose()
+        await self._core.close()

@@ -1,5 +1,6 @@
 """The asynchronous client against servers on real sockets."""
 
+import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import islice
@@ -224,6 +225,28 @@ async def test_times_and_rounds():
             await client.round_at(datetime(2026, 1, 1))
         with pytest.raises(BadSetting):
             await client.get(0)
+
+
+@pytest.mark.parametrize("no_round", ["5", 5.0, None, -1, 2**64])
+async def test_what_is_no_round_is_refused_before_anybody_is_asked(no_round: object):
+    async with AsyncClient(chain(), ["http://127.0.0.1:1"], clock=FakeClock()) as client:
+        with pytest.raises(BadSetting):
+            await client.get(no_round)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("no_time", [float("nan"), float("inf"), -float("inf")])
+async def test_what_is_no_moment_is_refused(no_time: float):
+    async with AsyncClient(chain(), ["http://127.0.0.1:1"], clock=FakeClock()) as client:
+        with pytest.raises(BadSetting):
+            await client.at(no_time)
+
+
+def test_a_client_of_two_event_loops_says_so():
+    client = AsyncClient(chain(), ["http://127.0.0.1:1"], clock=FakeClock())
+    assert asyncio.run(client.info()) == chain()
+    with pytest.raises(BadSetting, match="event loop"):
+        asyncio.run(client.get(1))
+    client.release()
 
 
 async def test_a_closed_client_says_so():

@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import gc
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +15,11 @@ from itertools import islice
 import pytest
 from aiohttp import web
 
+from collective.errors import BadSetting
 from drand.client import Client
 from drand.client.chains import public_chain
 from drand.client.errors import ClientClosed, RoundMissing, RoundTooEarly
+from drand.client.observing import Observer
 from tests.support.http_chain import Relay, chain, committee, serving_in_a_thread
 
 # The blocking client goes by the machine's clock: by it, this chain began long ago and is far ahead of its 40 rounds.
@@ -128,3 +133,104 @@ def test_a_client_that_is_never_used_starts_nothing():
     with Client("quicknet") as client:
         assert client.chain_hash == public_chain("quicknet").hash()
         assert not threads()
+
+
+def test_a_hook_that_asks_its_own_client_is_told_off_and_not_left_hanging(url: str):
+    caught: list[BaseException] = []
+
+    class Curious(Observer):
+        def asked(self, source: str) -> None:
+            try:
+                client.get(3)
+            except BadSetting as error:
+                caught.append(error)
+
+    with Client(chain(), [url], observer=Curious()) as client:
+        assert client.get(7).round == 7
+    assert "own thread" in str(caught[0])
+
+
+def test_an_iterator_that_is_forgotten_in_the_clients_own_thread_is_closed_there(url: str):
+    forgotten: list[object] = []
+
+    class Collector(Observer):
+        def asked(self, source: str) -> None:
+            forgotten.clear()  # as the garbage collector may, in any thread
+
+    with Client(chain(), [url], observer=Collector()) as client:
+        rounds = client.rounds(1, 40)
+        next(rounds)
+        forgotten.append(rounds)
+        del rounds
+        assert client.get(7).round == 7
+        assert not forgotten
+
+
+def test_a_client_that_is_forgotten_in_its_own_thread_is_closed_there(url: str):
+    client = Client(chain(), [url])
+    client.get(1)
+    forgotten = [client]
+    loop, (thread,) = client._loop._loop, [one for one in threading.enumerate() if one.name == "drand client"]
+    del client
+    assert loop is not None
+    loop.call_soon_threadsafe(forgotten.clear)
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_closing_from_several_threads_at_once_closes_once(url: str):
+    client = Client(chain(), [url])
+    client.get(1)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: client.close(), range(8)))
+    assert not threads()
+
+
+PROGRAM = """
+import os, sys
+from drand.client import Client
+from drand.client.errors import ClientClosed
+from tests.support.http_chain import chain
+
+client = Client(chain(), [sys.argv[1]])
+assert client.get(1).round == 1
+rounds = client.rounds(1, 40)
+assert next(rounds).round == 1
+REST
+"""
+
+FORKED = """
+child = os.fork()
+if child == 0:
+    try:
+        client.get(2)
+    except ClientClosed as error:
+        assert "forked" in str(error)
+    else:
+        raise AssertionError("answered by a thread that is not there")
+    client.close()
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert next(rounds).round == 2
+assert client.get(2).round == 2
+client.close()
+"""
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["", pytest.param(FORKED, marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here"))],
+    ids=["closes nothing", "forks"],
+)
+def test_a_program_ends_in_peace(url: str, rest: str):
+    """The interpreter's end, and that of a forked child, finds clients, threads and iterators that nobody closed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.replace("REST", rest), url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
