@@ -28,6 +28,7 @@ from drand.net.control_codec import (
     encode_progress,
     encode_sync_progress,
 )
+from drand.net.descriptors import MAX_CONTROL
 from drand.net.grpc_service import MAX_CONCURRENT_RPCS, Caller, Method, Stream, Unary, new_server, service
 from drand.net.handlers import ControlHandlers, SyncProgress
 from drand.net.listening import bind_tcp, bind_unix
@@ -52,8 +53,9 @@ class SecretStays(OutOfTurn):
 class ControlServer:
     """Listens for the operator and hands the orders to `handlers`."""
 
-    def __init__(self, handlers: ControlHandlers) -> None:
+    def __init__(self, handlers: ControlHandlers, *, max_connections: int = MAX_CONTROL) -> None:
         self._handlers = handlers
+        self._max_connections = max_connections
         self._ceremonies: set[asyncio.Task[Group]] = set()
         self._server: grpc.aio.Server | None = None
         self._socket: Path | None = None
@@ -69,7 +71,8 @@ class ControlServer:
             [
                 service("drand.Control", self._control_methods(), admission, version_check=False, hints=True),
                 service("pydrand.Watch", watch, admission, version_check=False, hints=True),
-            ]
+            ],
+            max_connections=self._max_connections,
         )
         bound = address
         if isinstance(address, UnixPath):

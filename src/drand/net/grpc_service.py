@@ -19,6 +19,7 @@ from drand.model.packets import Metadata
 from drand.net.addresses import caller, socket_address, socket_ip
 from drand.net.admission import Admission, network_of
 from drand.net.errors import IncompatibleVersion, TooBusy
+from drand.net.log_budget import LogBudget
 from drand.net.routing import require_compatible
 from drand.wire.metadata import HasMetadata, metadata_of
 from drand.wire.protobuf import MAX_MESSAGE_BYTES, parsed
@@ -56,6 +57,8 @@ Trailer: TypeAlias = tuple[tuple[str, bytes], ...]
 RawHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 log = logging.getLogger(__name__)
+log.addFilter(LogBudget())
+logging.getLogger("grpc._cython.cygrpc").addFilter(LogBudget())  # where gRPC tells of what surprises it in a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +237,14 @@ def hint_in(trailer: Iterable[tuple[str, str | bytes]]) -> str:
     return next(found, b"")[: 4 * MAX_ERROR_TEXT].decode(errors="replace")
 
 
-def new_server(services: Iterable[grpc.GenericRpcHandler]) -> grpc.aio.Server:
-    """A server with our limits, answering exactly `services`."""
-    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS + MAX_BACKLOG)
+def new_server(services: Iterable[grpc.GenericRpcHandler], *, max_connections: int = 0) -> grpc.aio.Server:
+    """A server with our limits, answering exactly `services`.
+
+    max_connections   one more is closed at once; 0: as many as there may be
+    """
+    options = [*SERVER_OPTIONS]
+    if max_connections:
+        options.append(("grpc.max_allowed_incoming_connections", max_connections))
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS + MAX_BACKLOG)
     server.add_generic_rpc_handlers(tuple(services))
     return server

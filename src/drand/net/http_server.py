@@ -1,7 +1,8 @@
 """The public HTTP port: aiohttp around the plain routes.
 
-Bounded here: connections, idle or half-sent ones (KEEPALIVE_S), sizes of headers, held requests. What is not, and
-belongs to a reverse proxy in front: requests and connections of one address.
+Bounded here: connections, idle or half-sent ones (KEEPALIVE_S), sizes of headers, held requests, and the log lines that
+all of these can bring about. Requests of one address are limited by a Watch, where one is given; connections of one
+address are a reverse proxy's business.
 """
 
 import asyncio
@@ -13,19 +14,22 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
 from collective.clock import Clock
 from collective.errors import CollectiveError
 from drand.errors import BeaconNotFound
 from drand.net.addresses import HostPort
+from drand.net.descriptors import MAX_HTTP
 from drand.net.http_chain import Events, Hold
 from drand.net.http_content import CONDITIONAL_HEADERS, OTHER_HEADERS, Answer, Headers, Request, http_date
 from drand.net.http_events import DEFAULT_MAX_READERS, EventHub
 from drand.net.http_routes import BACKEND_FAILED, HttpRoutes
 from drand.net.http_watch import Watch
 from drand.net.listening import cannot_listen
+from drand.net.log_budget import LogBudget
 from drand.net.tls import ServerTls
 
 KEEPALIVE_S = 75  # longer than the 60 s of a usual proxy, so that the proxy closes first
@@ -33,13 +37,27 @@ MAX_HEADER_BYTES = 8190
 MAX_HEADERS = 64
 MAX_BODY_BYTES = 1 << 16  # we read no body; more than this of one is never buffered
 DEFAULT_MAX_HELD = 10_000
-DEFAULT_MAX_CONNECTIONS = 16_384
 BACKLOG = 1024
 SHUTDOWN_S = 2.0
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _AUTHORITY = re.compile(r"^[a-zA-Z]+://[^/?]*")
 
 log = logging.getLogger(__name__)
+log.addFilter(LogBudget())
+
+
+class _ClientFaults(logging.Filter):
+    """Keeps what is wrong with a client's bytes out of aiohttp's log: it would write them down, at length."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record tells of a fault of ours."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | RequestPayloadError | ConnectionError | TimeoutError)
+
+
+_parser_log = logging.getLogger(f"{__name__}.aiohttp")
+_parser_log.addFilter(_ClientFaults())
+_parser_log.addFilter(LogBudget())
 
 
 class HttpServer:
@@ -51,7 +69,7 @@ class HttpServer:
         clock: Clock,
         *,
         max_held: int = DEFAULT_MAX_HELD,
-        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        max_connections: int = MAX_HTTP,
         max_readers: int = DEFAULT_MAX_READERS,
         answered: Callable[[str, int], None] = lambda method, status: None,
         watch: Watch | None = None,
@@ -83,6 +101,8 @@ class HttpServer:
             self._max_connections,
             handler_cancellation=True,  # a client that leaves frees its held request
             access_log=None,
+            logger=_parser_log,
+            auto_decompress=False,  # a body is drained unread, not inflated
             keepalive_timeout=KEEPALIVE_S,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -107,6 +127,8 @@ class HttpServer:
         """Stop accepting, send held requests away, let answers in progress finish, close."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
+            for site in list(runner.sites):
+                await site.stop()
             await self.events.close()
             for wait in self._held:
                 if not wait.expired():
@@ -124,7 +146,7 @@ class HttpServer:
         return _Response(outcome, self._clock.now())
 
     async def _watched(self, watch: Watch, received: BaseRequest) -> web.StreamResponse:
-        """The same for a relay: rates are limited, and what happens is counted and written down."""
+        """The same where rates are limited, and what happens is written down."""
         began = self._clock.now()
         watch.in_flight += 1
         try:
@@ -132,11 +154,13 @@ class HttpServer:
             if isinstance(outcome, Events):
                 response = await self.events.serve(received, outcome)
                 watch.finished(received, 200, 0, began, self._clock.now())
+                self._answered(received.method, 200)
                 return response
         finally:
             watch.in_flight -= 1
         now = self._clock.now()
         watch.finished(received, outcome.status, len(outcome.body), began, now)
+        self._answered(received.method, outcome.status)
         return _Response(outcome, now)
 
     async def _outcome(self, request: Request) -> Answer | Events:
@@ -217,7 +241,7 @@ class _Response(web.StreamResponse):
 
     def _encoded(self, request: BaseRequest) -> bytes:
         answer = self._answer
-        lines = [f"HTTP/1.{request.version.minor} {answer.status} {_PHRASES[answer.status]}"]
+        lines = [f"HTTP/1.{min(request.version.minor, 1)} {answer.status} {_PHRASES[answer.status]}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
         lines.append(f"Date: {http_date(int(self._now))}")
         if answer.status != 304:

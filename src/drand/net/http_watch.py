@@ -3,16 +3,23 @@
 Source of the log's form: Apache, "combined"; of the metrics' names: drand v1.5.11, metrics/metrics.go.
 """
 
+import io
+import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TextIO
 
 from aiohttp.web_request import BaseRequest
 
+from collective.errors import BadSetting
+from drand.net.admission import network_of
 from drand.net.http_chain import JSON_HEADERS
 from drand.net.http_content import Answer
+from drand.net.log_budget import LogBudget
 
 MAX_CLIENTS = 100_000  # addresses whose rate is remembered
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -23,6 +30,9 @@ TOO_MANY = Answer(
     (*JSON_HEADERS, ("Cache-Control", "no-store"), ("Retry-After", "1")),
     b'{"error":"too many requests from this address"}\n',
 )
+
+log = logging.getLogger(__name__)
+log.addFilter(LogBudget())
 
 
 class RateLimiter:
@@ -82,6 +92,14 @@ class Tally:
             self.seconds[name] = self.seconds.get(name, 0.0) + took_s
 
 
+class Limiter(Protocol):
+    """Who may ask now."""
+
+    def allows(self, client: str, now: float, /) -> bool:
+        """Count a request of `client`; False when it is one too many."""
+        ...
+
+
 class LogSink(Protocol):
     """Where lines of the access log go; must not block for long."""
 
@@ -94,26 +112,27 @@ class Watch:
     """Limits, logs and counts for one HTTP port.
 
     limiter        None: no limit
-    access_log     None: no log
+    access_log     None or "": no log; "-": standard output; another text: the path of a file to append to
     trusts_proxy   callers of this machine name the real client in X-Real-IP or X-Forwarded-For
     """
 
     def __init__(
         self,
         *,
-        limiter: RateLimiter | None = None,
-        access_log: LogSink | None = None,
+        limiter: Limiter | None = None,
+        access_log: LogSink | str | None = None,
         trusts_proxy: Callable[[str], bool] = lambda address: address in ("127.0.0.1", "::1", ""),
     ) -> None:
         self.tally = Tally()
         self.in_flight = 0
         self._limiter = limiter
-        self._log = access_log
+        self._log_path = access_log if isinstance(access_log, str) and access_log != "-" else ""
+        self._log = open_access_log(access_log) if isinstance(access_log, str) else access_log
         self._trusts_proxy = trusts_proxy
 
     def refusal(self, request: BaseRequest, now: float) -> Answer | None:
         """The answer to a client that asks too often; None for all others."""
-        if self._limiter is None or self._limiter.allows(self.client(request), now):
+        if self._limiter is None or self._limiter.allows(network_of(self.client(request)), now):
             return None
         return TOO_MANY
 
@@ -129,7 +148,47 @@ class Watch:
         """Count a request and write it down."""
         self.tally.add(status, request.method, max(now - began, 0.0))
         if self._log is not None:
-            self._log.write(combined(self.client(request), request, status, size, began))
+            try:
+                self._log.write(combined(self.client(request), request, status, size, began))
+            except OSError as error:  # a full disk is no reason to leave the request unanswered
+                log.warning("cannot write the access log: %s", error)
+
+    def reopen(self) -> None:
+        """Begin the access log's file anew, after it was moved away (SIGHUP, for logrotate)."""
+        if self._log_path:
+            fresh = open_access_log(self._log_path)
+            self.close()
+            self._log = fresh
+
+    def close(self) -> None:
+        """Close the access log's file."""
+        if isinstance(self._log, io.TextIOBase) and self._log is not sys.stdout:
+            self._log.close()
+
+
+def open_access_log(where: str) -> TextIO | None:
+    """The access log: a file to append to, "-" for standard output, "" for none. A line is one write."""
+    if where in ("", "-"):
+        return sys.stdout if where else None
+    try:
+        return Path(where).open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise BadSetting(f"cannot write the access log {where}: {error.strerror}") from error
+
+
+def new_watch(
+    *, rate_per_s: float, burst: float, access_log: str, counted: bool = False, limiter: Limiter | None = None
+) -> Watch | None:
+    """The watch that an operator's flags ask for, None where they ask for nothing.
+
+    burst     0: twice the rate
+    counted   somebody reads the tally
+    limiter   instead of one for this port alone
+    raises    BadSetting when the access log cannot be written
+    """
+    if limiter is None and rate_per_s:
+        limiter = RateLimiter(rate_per_s, max(burst or 2 * rate_per_s, 1.0))
+    return Watch(limiter=limiter, access_log=access_log) if limiter or access_log or counted else None
 
 
 def combined(client: str, request: BaseRequest, status: int, size: int, at_unix_s: float) -> str:

@@ -12,6 +12,7 @@ from drand.model.chain import Beacon, Round
 from drand.model.packets import OUR_VERSION, Metadata, SyncedBeacon
 from drand.net.addresses import HostPort
 from drand.net.admission import Admission, Quota
+from drand.net.descriptors import MAX_PEERS
 from drand.net.grpc_service import MAX_CONCURRENT_RPCS, Caller, Method, Stream, Unary, new_server, service
 from drand.net.handlers import PeerHandlers
 from drand.net.listening import bind_tcp
@@ -46,8 +47,9 @@ def _accepted(metadata: Metadata) -> bytes:
 class PeerServer:
     """Listens for peers and hands their calls to `handlers`."""
 
-    def __init__(self, handlers: PeerHandlers, *, version_check: bool = True) -> None:
+    def __init__(self, handlers: PeerHandlers, *, version_check: bool = True, max_connections: int = MAX_PEERS) -> None:
         self._handlers = handlers
+        self._max_connections = max_connections
         self._version_check = version_check
         self.admission = Admission(total=MAX_CONCURRENT_RPCS)
         self._streams = Quota("streams", total=MAX_STREAMS, per_network=MAX_STREAMS_PER_NETWORK)
@@ -65,7 +67,8 @@ class PeerServer:
             [
                 service("drand.Protocol", self._protocol_methods(), admission, version_check=checked),
                 service("drand.Public", self._public_methods(), admission, version_check=checked),
-            ]
+            ],
+            max_connections=self._max_connections,
         )
         port = bind_tcp(server, address, "peer", tls.grpc_credentials() if tls is not None else None)
         await server.start()

@@ -1,9 +1,8 @@
 """Certificates: ours, shown to callers, and the roots that we believe when we call."""
 
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
@@ -15,36 +14,97 @@ if TYPE_CHECKING:
 MAX_PEM_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTls:
-    """A certificate chain and its key, read once and known to fit each other."""
+_Pair: TypeAlias = tuple[bytes, bytes]  # certificate chain, key: PEM
+_Stamp: TypeAlias = tuple[tuple[int, int, int], ...]  # inode, size, time of change: of either file
 
-    certificate_path: Path
-    key_path: Path
-    certificate_pem: bytes
-    key_pem: bytes
+
+class ServerTls:
+    """A certificate chain and its key, known to fit each other, and read again when their files have changed.
+
+    Whoever listens with it goes on listening: new connections get the new certificate, those that are open keep theirs.
+    """
+
+    def __init__(self, certificate_path: Path, key_path: Path) -> None:
+        """Reads both files; raises BadCertificate naming the one at fault."""
+        self.certificate_path = certificate_path
+        self.key_path = key_path
+        self._stamp = self._stamped()
+        self._pair = _read_pair(certificate_path, key_path)
+        self._contexts: list[ssl.SSLContext] = []
 
     def __repr__(self) -> str:
         return f"ServerTls(certificate_path={str(self.certificate_path)!r}, key=<redacted>)"
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
         """What a gRPC server listens with; ALPN is h2, TLS 1.2 or later."""
-        return grpc.ssl_server_credentials([(self.key_pem, self.certificate_pem)])
+        shown = self._pair
+
+        def fetch() -> grpc.ServerCertificateConfiguration:
+            """What a handshake asks for, in a thread of gRPC's."""
+            nonlocal shown
+            if shown is self._pair:
+                return None  # type: ignore[return-value]  # nothing new, says gRPC's own description
+            shown = self._pair
+            return _grpc_configuration(shown)
+
+        return grpc.dynamic_ssl_server_credentials(_grpc_configuration(shown), fetch)
 
     def ssl_context(self) -> ssl.SSLContext:
-        """What the HTTP server listens with; TLS 1.2 or later."""
+        """What the HTTP server listens with; TLS 1.2 or later. Raises BadCertificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
+        self._load_into(context)
+        self._contexts.append(context)
+        return context
+
+    def refresh(self) -> bool:
+        """Read the files again if they have changed; True when they had.
+
+        raises  BadCertificate when they are no pair now (one of two was replaced yet, say); the old ones stay in use,
+                and the next call looks again
+        """
+        stamp = self._stamped()
+        if stamp == self._stamp:
+            return False
+        pair = _read_pair(self.certificate_path, self.key_path)
+        self._load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))  # OpenSSL's opinion, before the one in use is touched
+        for context in self._contexts:
+            self._load_into(context)
+        self._stamp, self._pair = stamp, pair
+        return True
+
+    def _load_into(self, context: ssl.SSLContext) -> None:
         try:
             context.load_cert_chain(self.certificate_path, self.key_path)
         except (OSError, ssl.SSLError) as error:
-            raise BadCertificate(f"OpenSSL refuses {self.certificate_path} with {self.key_path}: {error}") from error
-        return context
+            what = f"{self.certificate_path} with {self.key_path}"
+            raise BadCertificate(f"OpenSSL refuses {what}: {error}") from error
+
+    def _stamped(self) -> _Stamp:
+        """Changes whenever one of the files is replaced or written; follows links, which is how certbot renews."""
+        stamps = []
+        for path in (self.certificate_path, self.key_path):
+            try:
+                found = path.stat()
+            except OSError:
+                stamps.append((0, 0, 0))  # reading it says why
+            else:
+                stamps.append((found.st_ino, found.st_size, found.st_mtime_ns))
+        return tuple(stamps)
 
 
 def load_server_tls(certificate_path: Path, key_path: Path) -> ServerTls:
     """Read a PEM certificate chain (leaf first) and its PEM key; raises BadCertificate naming the file at fault."""
+    return ServerTls(certificate_path, key_path)
+
+
+def _grpc_configuration(pair: _Pair) -> grpc.ServerCertificateConfiguration:
+    certificate_pem, key_pem = pair
+    return grpc.ssl_server_certificate_configuration([(key_pem, certificate_pem)])
+
+
+def _read_pair(certificate_path: Path, key_path: Path) -> _Pair:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
     certificate_pem = _read(certificate_path, "certificate")
@@ -57,7 +117,7 @@ def load_server_tls(certificate_path: Path, key_path: Path) -> ServerTls:
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
         raise BadCertificate(f"the key in {key_path} does not belong to the certificate in {certificate_path}")
-    return ServerTls(certificate_path, key_path, certificate_pem, key_pem)
+    return certificate_pem, key_pem
 
 
 def load_roots(certs_dir: Path | None) -> bytes | None:

@@ -11,8 +11,8 @@ from drand.model.group import Peer
 from drand.model.packets import Metadata, SyncRequest
 from drand.net import grpc_service, peer_server, sync_reader
 from drand.net.addresses import HostPort
-from drand.net.errors import PeerRefused, PeerUnreachable
 from drand.net.admission import Quota
+from drand.net.errors import PeerRefused, PeerUnreachable
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.sync_reader import MAX_BATCH, MAX_WAITING

@@ -1,15 +1,22 @@
 """Certificates: what is refused before a socket is opened, and calls between peers over TLS."""
 
+import asyncio
 import os
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from collective.clock import SystemClock
 from drand.model.chain import Round
 from drand.model.group import Peer
 from drand.model.packets import OUR_VERSION, Metadata, SyncRequest
 from drand.net.addresses import HostPort
 from drand.net.errors import BadCertificate, PeerUnreachable
+from drand.net.http_routes import HttpRoutes
+from drand.net.http_server import HttpServer
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.tls import load_roots, load_server_tls
@@ -59,6 +66,53 @@ async def test_an_unknown_root_a_wrong_name_and_clear_text_are_told_apart(author
         await client.close()
     for running in (server, plain):
         await running.stop(0)
+
+
+def shown(port: int, alpn: str) -> str:
+    """The name in the certificate that a port shows to a new connection."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([alpn])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain, context.wrap_socket(plain) as connection:
+        assert connection.selected_alpn_protocol() == alpn
+        der = connection.getpeercert(binary_form=True)
+    assert der is not None
+    (name,) = x509.load_der_x509_certificate(der).subject
+    return str(name.value)
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart_and_open_connections_go_on(authority: Authority):
+    certificate, key = authority.issue("old.example")
+    renewed, renewed_key = authority.issue("new.example")
+    tls = load_server_tls(certificate, key)
+    peers, http = PeerServer(ToldNode()), HttpServer(HttpRoutes(), SystemClock())
+    ports = {
+        "h2": (await peers.start(HostPort("127.0.0.1", 0), tls)).port,
+        "http/1.1": (await http.start(HostPort("127.0.0.1", 0), tls)).port,
+    }
+    client = PeerClient(load_roots(authority.roots))
+    peer = Peer(f"127.0.0.1:{ports['h2']}", tls=True)
+    await client.home(peer, OURS)
+
+    async def all_show(name: str) -> bool:
+        return {await asyncio.to_thread(shown, port, alpn) for alpn, port in ports.items()} == {name}
+
+    assert not tls.refresh()
+    assert await all_show("old.example")
+    certificate.write_bytes(renewed.read_bytes())
+    with pytest.raises(BadCertificate, match="does not belong"):
+        tls.refresh()
+    assert await all_show("old.example"), "half a renewal changes nothing"
+    key.write_bytes(renewed_key.read_bytes())
+    assert tls.refresh()
+    assert not tls.refresh()
+    for _ in range(2):
+        assert await all_show("new.example")
+    await client.home(peer, OURS)
+    await client.close()
+    await peers.stop(0)
+    await http.stop()
 
 
 def test_a_missing_file_is_named(authority: Authority, tmp_path: Path):
