@@ -18,7 +18,7 @@ from collective.errors import CollectiveError
 # name -> (full run, quick run)
 MEASUREMENTS: dict[str, tuple[Callable[[], list[Row]], Callable[[], list[Row]]]] = {
     "verify": (verify.measure, lambda: verify.measure(count=1000, samples=2)),
-    "client": (client.measure, lambda: client.measure(count=1000, samples=2)),
+    "client": (client.measure, lambda: client.measure(count=4000, samples=2)),
     "startup": (startup.measure, lambda: startup.measure(samples=3)),
     "http": (http_api.measure, lambda: http_api.measure(samples=1, duration_s=2)),
     "relay": (relay.measure, lambda: relay.measure(samples=1, duration_s=2)),

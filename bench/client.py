@@ -1,19 +1,25 @@
 """What a verified beacon costs through the client, fetched one by one and in bulk; drand's JavaScript client beside it.
 
 The source is in memory, so that no server and no network is measured: what is left is the client itself, from the
-question to the verified answer, in CPU time of this process (bulk verification runs in a thread of it). The JavaScript
-client is measured in wall time by `tests/clients/time_verification.mjs` when `npm ci` was run there.
+question to the verified answer. One by one and in bulk in one process are CPU time of this process. In bulk as the
+client does it unless told otherwise, with workers, is wall time: other programs on the same cores are in it, so the CPU
+time of all workers together stands beside it. The workers are there already: a range begins with starting them, which
+is a row of its own. The JavaScript client is measured in wall time by `tests/clients/time_verification.mjs` when
+`npm ci` was run there.
 """
 
 import asyncio
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import time
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.contestants import say
 from bench.table import Goal, Row
@@ -23,9 +29,18 @@ from drand.client import AsyncClient
 from drand.client.sources import MAX_BATCH
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.schemes import Scheme, scheme_named
+from drand.model.verification import ChainVerifier
+from drand.verifying.verifiers import Verifiers
 from drand.wire.http_json import beacon_json, chain_info_json
 
-SCHEMES = ("bls-unchained-g1-rfc9380", "pedersen-bls-chained")  # quicknet's and the default chain's
+# quicknet's, the default chain's, evmnet's; then those of older chains
+SCHEMES = (
+    "bls-unchained-g1-rfc9380",
+    "pedersen-bls-chained",
+    "bls-bn254-unchained-on-g1",
+    "bls-unchained-on-g1",
+    "pedersen-bls-unchained",
+)
 SINGLE_SAMPLE = 100
 JAVASCRIPT_SAMPLE = 20
 CLIENTS = Path(__file__).resolve().parents[1] / "tests" / "clients"
@@ -59,9 +74,10 @@ class InMemory:
 
 
 def measure(count: int = 4000, samples: int = 5) -> list[Row]:
-    """Two rows for each of the two schemes that public chains use."""
+    """Three rows for each scheme, and one for the start of the workers."""
     say(f"client: {count} beacons in bulk, {SINGLE_SAMPLE} one by one, {samples} times")
-    return [row for name in SCHEMES for row in _rows(source_of(scheme_named(name), count), samples)]
+    rows = [row for name in SCHEMES for row in _rows(name, source_of(scheme_named(name), count), samples)]
+    return [*rows, _starting(samples)]
 
 
 def source_of(scheme: Scheme, count: int) -> InMemory:
@@ -77,22 +93,52 @@ def source_of(scheme: Scheme, count: int) -> InMemory:
     return InMemory(info, beacons)
 
 
-def _rows(source: InMemory, samples: int) -> list[Row]:
-    single = [asyncio.run(_one_by_one(source)) for _ in range(samples)]
-    bulk = [asyncio.run(_in_bulk(source)) for _ in range(samples)]
+def _rows(scheme: str, source: InMemory, samples: int) -> list[Row]:
+    say(f"client: {scheme}")
+    with closing(Verifiers()) as workers, closing(Verifiers(0)) as nobody:
+        asyncio.run(_in_bulk(source, workers))  # starts them
+        taken = [
+            (
+                asyncio.run(_one_by_one(source)),
+                asyncio.run(_in_bulk(source, nobody)),
+                asyncio.run(_in_bulk(source, workers)),
+            )
+            for _ in range(samples)
+        ]
+        cores = workers.most
     javascript, note = javascript_ms(source)
-    scheme = source.info_.scheme.name
+    single = [one for one, _, _ in taken]
+    alone = [one.cpu_ms for _, one, _ in taken]
+    spread = [one.wall_ms for _, _, one in taken]
+    beside = f"CPU of all {statistics.median(one.all_cpu_ms for _, _, one in taken):.3f} ms"
     return [
         _row(f"client: a verified beacon, {scheme}", single, GOAL_SINGLE, javascript, note),
-        _row(f"client: a verified beacon in bulk, {scheme}", bulk, GOAL_BULK, javascript, note),
+        _row(f"client: in bulk, one process, {scheme}", alone, None, None, "CPU of one core"),
+        _row(f"client: in bulk, {cores} workers, {scheme}", spread, GOAL_BULK, javascript, note, beside),
     ]
 
 
-def _row(what: str, taken: list[float], goal: Goal, javascript: float | None, note: str) -> Row:
+def _row(
+    what: str, taken: list[float], goal: Goal | None, javascript: float | None, note: str, beside: str = ""
+) -> Row:
     median = statistics.median(taken)
     if javascript is not None:
         note = f"JavaScript drand-client {javascript:.1f} ms: {javascript / median:.0f} times as long"
+    note = "; ".join(part for part in (beside, note) if part)
     return Row(what=what, unit="ms", ours=median, goal=goal, spread=(min(taken), max(taken)), note=note)
+
+
+def _starting(samples: int) -> Row:
+    """From nothing to the first verdict of a worker."""
+    source = source_of(scheme_named(SCHEMES[0]), 1)
+    verifier = ChainVerifier(source.info_.scheme, source.info_.public_key)
+    taken = []
+    for _ in range(samples):
+        with closing(Verifiers(1, worth=1)) as verifiers:
+            started = time.perf_counter()
+            verifiers.submit(verifier, source.beacons).result()
+            taken.append((time.perf_counter() - started) * 1e3)
+    return _row("client: a worker starts and verifies one beacon", taken, None, None, "wall time; once a range")
 
 
 async def _one_by_one(source: InMemory) -> float:
@@ -103,14 +149,34 @@ async def _one_by_one(source: InMemory) -> float:
         return (time.process_time() - started) / SINGLE_SAMPLE * 1e3
 
 
-async def _in_bulk(source: InMemory) -> float:
-    async with AsyncClient(source.info_, [source]) as client:
-        started = time.process_time()
+class Bulk(NamedTuple):
+    """Milliseconds a beacon."""
+
+    wall_ms: float
+    cpu_ms: float  # of this process
+    all_cpu_ms: float  # and of its workers
+
+
+async def _in_bulk(source: InMemory, verifiers: Verifiers) -> Bulk:
+    async with AsyncClient(source.info_, [source], verifiers=verifiers) as client:
+        before = time.perf_counter(), time.process_time(), _workers_cpu_s(verifiers)
         seen = [beacon.round async for beacon in client.rounds(1, len(source.beacons))]
-        taken_s = time.process_time() - started
+        after = time.perf_counter(), time.process_time(), _workers_cpu_s(verifiers)
     if seen != list(range(1, len(source.beacons) + 1)):
         raise RuntimeError("a beacon is missing")
-    return taken_s / len(seen) * 1e3
+    wall_s, cpu_s, workers_s = (end - begin for begin, end in zip(before, after, strict=True))
+    return Bulk(*(taken_s / len(seen) * 1e3 for taken_s in (wall_s, cpu_s, cpu_s + workers_s)))
+
+
+def _workers_cpu_s(verifiers: Verifiers) -> float:
+    """What the workers have used so far; 0 where the system does not tell."""
+    if not Path("/proc/self/stat").exists():
+        return 0.0
+    ticks = 0
+    for pid in verifiers.pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def javascript_ms(source: InMemory) -> tuple[float | None, str]:
