@@ -46,6 +46,9 @@ def check_folder(folder: Path) -> None:
     help="Where to listen for other nodes, host:port (default: the address of the stored key).",
 )
 @click.option("--public-listen", default="", metavar="ADDRESS", help="Where to serve the HTTP API (default: nowhere).")
+@click.option("--access-log", default="", metavar="FILE|-", help="Write HTTP requests here in Apache's combined form.")
+@click.option("--rate-limit", type=float, default=0.0, metavar="N", help="HTTP requests a second from one address.")
+@click.option("--burst", type=float, default=0.0, metavar="N", help="HTTP requests at once (default: twice the limit).")
 @click.option("--metrics", default="", metavar="[HOST:]PORT", help="Where to serve metrics (default: nowhere).")
 @click.option("--tls-cert", type=FILE, metavar="FILE", help="Our certificate chain, PEM.")
 @click.option("--tls-key", type=FILE, metavar="FILE", help="The key of our certificate, PEM.")
@@ -74,6 +77,9 @@ def start(
     control: str,
     private_listen: str,
     public_listen: str,
+    access_log: str,
+    rate_limit: float,
+    burst: float,
     metrics: str,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -92,7 +98,8 @@ def start(
 ) -> None:
     """Run the daemon in the foreground, with every beacon that has keys. An empty folder will do.
 
-    It ends on SIGTERM, on Ctrl-C, and on `drand stop`.
+    It ends on SIGTERM, on Ctrl-C, and on `drand stop`. A renewed certificate is taken up within a minute; SIGHUP does
+    so at once, and begins the access log anew.
     """
     print_banner()
     if db != "bolt":
@@ -105,6 +112,9 @@ def start(
         folder=folder,
         private_listen=private_listen,
         public_listen=public_listen,
+        access_log=access_log,
+        rate_per_s=rate_limit,
+        burst=burst,
         control=control,
         metrics=metrics,
         tls_disable=tls_disable,

@@ -30,9 +30,11 @@ from drand.model.group import Group
 from drand.model.packets import OUR_VERSION, Metadata
 from drand.net.addresses import ControlAddress, HostPort, parse_control, parse_host_port
 from drand.net.control_server import ControlServer
+from drand.net.descriptors import raise_limit, shares_of
 from drand.net.errors import CannotListen, PortTaken
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
+from drand.net.http_watch import new_watch
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.routing import beacon_meant, version_check_wanted
@@ -80,13 +82,38 @@ class Daemon:
         self._loading = asyncio.Lock()  # beacons are loaded and unloaded one after the other
         self._stopping = asyncio.Event()
         self._peer_server: PeerServer | None = None
-        self._control = ControlServer(ControlFace(self))
-        self._http = HttpServer(self.routes, self.clock, answered=self.metrics.answered)
-        self._minutes = MinuteWatch(self.clock, lambda: tuple(self.shells.values()))
+        self._shares = shares_of(raise_limit())
+        self._control = ControlServer(ControlFace(self), max_connections=self._shares.control)
+        self._watch = new_watch(rate_per_s=settings.rate_per_s, burst=settings.burst, access_log=settings.access_log)
+        self._http = HttpServer(
+            self.routes,
+            self.clock,
+            max_connections=self._shares.http,
+            answered=self.metrics.answered,
+            watch=self._watch,
+        )
+        self._minutes = MinuteWatch(self.clock, lambda: tuple(self.shells.values()), self.refresh_certificate)
 
     def _load_tls(self) -> ServerTls | None:
         cert, key = self.settings.tls_cert, self.settings.tls_key
         return load_server_tls(cert, key) if cert is not None and key is not None else None
+
+    def refresh_certificate(self) -> None:
+        """Read the certificate again if its files have changed; what is no pair is not used, and said."""
+        try:
+            if self._tls is not None and self._tls.refresh():
+                log.info("new connections are shown the new certificate in %s", self._tls.certificate_path)
+        except CollectiveError as error:
+            log.warning("the changed certificate is not used: %s (%s)", error, error.advice)
+
+    def on_hangup(self) -> None:
+        """SIGHUP: read the certificate again, write the access log to a new file."""
+        self.refresh_certificate()
+        try:
+            if self._watch is not None:
+                self._watch.reopen()
+        except CollectiveError as error:
+            log.warning("%s; going on with the old file", error)
 
     # ------------------------------------------------------------ life
 
@@ -161,11 +188,14 @@ class Daemon:
         await _all_of(servers)
         await _all_of([self.unload(beacon_id) for beacon_id in list(self.shells)])
         self._checker.close()
+        if self._watch is not None:
+            self._watch.close()
         await _all_of([self.client.close(), asyncio.to_thread(self.metrics.close), self._control.stop(STOP_GRACE_S)])
 
     async def open_peer_port(self, address: str) -> HostPort:
         """Listen for peers; once."""
-        server = PeerServer(PeerFace(self), version_check=version_check_wanted(os.environ))
+        checked = version_check_wanted(os.environ)
+        server = PeerServer(PeerFace(self), version_check=checked, max_connections=self._shares.peers)
         bound = await server.start(parse_host_port(address), self._tls)
         self._peer_server = server
         self.peer_address = bound
@@ -297,6 +327,8 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.ask_to_stop)
+    if settings.has_files_to_reread:  # else it ends the daemon, as when its terminal is closed
+        loop.add_signal_handler(signal.SIGHUP, daemon.on_hangup)
     try:
         await daemon.start()
         memory.settle()

@@ -31,6 +31,14 @@ class Settings:
     vault: str = INPROC
     json_logs: bool = False
     verbose: bool = False
+    rate_per_s: float = 0.0  # HTTP requests that a client address may make in the long run; 0: any number
+    burst: float = 0.0  # at once; 0: twice the rate
+    access_log: str = ""  # of HTTP requests: a file, "-" for standard output; empty: none
+
+    @property
+    def has_files_to_reread(self) -> bool:
+        """Whether SIGHUP has a meaning: a certificate may be renewed, an access log moved away."""
+        return self.tls_cert is not None or self.access_log not in ("", "-")
 
     def check(self) -> None:
         """Raise BadSetting on combinations that cannot work."""
@@ -44,6 +52,8 @@ class Settings:
                 "TLS is on, but no certificate and private key are given",
                 hint="pass --tls-cert and --tls-key, or --tls-disable behind a proxy that does TLS",
             )
+        if self.rate_per_s < 0 or self.burst < 0:
+            raise BadSetting("a rate limit is not negative")
         if self.vault != INPROC:  # said now, not when the first beacon is loaded
             raise BadSetting(
                 f"the vault link {self.vault!r} is not available in this version",

@@ -1,4 +1,4 @@
-"""What is looked at once a minute: whether peers are reached, and whether the clock was set."""
+"""What is looked at once a minute: whether peers are reached, whether the clock was set, and files."""
 
 import asyncio
 import logging
@@ -34,9 +34,16 @@ class ClockWatch:
 class MinuteWatch:
     """Runs `look` every minute until it is closed."""
 
-    def __init__(self, clock: Clock, shells: Callable[[], Collection[BeaconShell]]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        shells: Callable[[], Collection[BeaconShell]],
+        refresh: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`refresh` is called each time: files that others may have renewed."""
         self._clock = ClockWatch(clock)
         self._shells = shells
+        self._refresh = refresh
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -60,5 +67,6 @@ class MinuteWatch:
         if step_s:
             way = "forward" if step_s > 0 else "back"
             log.warning("the system clock was set %s by %.1f s; rounds are due by it", way, abs(step_s))
+        self._refresh()
         for shell in self._shells():
             shell.on_minute()
