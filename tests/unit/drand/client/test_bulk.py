@@ -1,7 +1,7 @@
 """Long ranges through a client whose verifiers are worker processes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from drand.store.archive import BeaconArchive
 from drand.verifying import worker
 from drand.verifying.verifiers import Verifiers
 from tests.support.http_chain import CHAINED, ROUNDS, UNCHAINED, FakeClock, Relay, chain, committee, serving
+from tests.support.served import until
 
 BOTH = pytest.mark.parametrize("scheme", [UNCHAINED, CHAINED])
 
@@ -129,12 +130,6 @@ def stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o700)
     monkeypatch.setattr(worker, "interpreter", lambda: str(program))
-
-
-async def until(predicate: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not predicate():  # noqa: ASYNC110  # nothing tells when a process is there
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.usefixtures("stuck")
