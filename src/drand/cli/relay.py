@@ -37,9 +37,7 @@ ARCHIVE = click.option("--archive", type=FILE, metavar="FILE", help="Keep every 
 @click.option("--workers", type=int, default=1, show_default=True, metavar="N", help="Processes that serve.")
 @click.option("--access-log", default="", metavar="FILE|-", help="Write requests here in Apache's combined form.")
 @click.option("--metrics", default="", metavar="[HOST:]PORT", help="Where to serve metrics (default: nowhere).")
-@click.option(
-    "--rate-limit", type=float, default=0.0, metavar="N", help="Requests a second of one client address, each worker."
-)
+@click.option("--rate-limit", type=float, default=0.0, metavar="N", help="Requests a second of one client address.")
 @click.option("--burst", type=float, default=0.0, metavar="N", help="Requests at once (default: twice --rate-limit).")
 @click.option(
     "--max-readers",
@@ -72,7 +70,8 @@ def relay(
 ) -> None:
     """Serve beacons to many: the HTTP API v1 and v2, streams of events, and a page for people.
 
-    Everything that an upstream says is verified; one that lies is dropped and named. It ends on SIGTERM and on Ctrl-C.
+    Everything that an upstream says is verified; one that lies is dropped and named. It ends on SIGTERM and on Ctrl-C,
+    after the answers that are under way; SIGHUP begins the access log anew.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -89,11 +88,13 @@ def relay(
         rate_per_s=rate_limit,
         burst=burst,
         max_readers=max_readers,
+        json_logs=json_logs,
+        verbose=verbose,
     )
     settings.check()
     from drand.relay.relay import run_relay
 
-    run_relay(settings, json_logs=json_logs, verbose=verbose)
+    run_relay(settings)
 
 
 @relay.command()

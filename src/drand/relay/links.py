@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from collective.errors import Malformed, Unavailable
+from drand.net.http_watch import Tally
 
 MAX_FRAME_BYTES = 1 << 20
 MAX_UNREAD_BYTES = 8 << 20  # a worker that lets more wait does not run any more
@@ -56,6 +57,10 @@ class Ready(msgspec.Struct, tag="r", array_like=True):
     port: int
 
 
+class Reopen(msgspec.Struct, tag="o", array_like=True):
+    """The access log was moved away: begin it anew."""
+
+
 class Counted(msgspec.Struct, tag="c", array_like=True):
     """What a worker has counted since its start."""
 
@@ -66,8 +71,27 @@ class Counted(msgspec.Struct, tag="c", array_like=True):
     readers: int
     dropped: int
 
+    @staticmethod
+    def of(tally: Tally, *, in_flight: int = 0, readers: int = 0, dropped: int = 0) -> "Counted":
+        """A copy of a tally; it may be read in another thread than the one that counts."""
+        calls = [(status, method, count) for (status, method), count in list(tally.calls.items())]
+        return Counted(calls, dict(tally.slots), dict(tally.seconds), in_flight, readers, dropped)
 
-Frame: TypeAlias = Told | Want | Lack | Ready | Counted
+    def tally(self) -> Tally:
+        """The requests."""
+        calls = {(status, method): count for status, method, count in self.calls}
+        return Tally(calls, dict(self.slots), dict(self.seconds))
+
+    def outlived(self, ended: "Counted") -> "Counted":
+        """These numbers and those of a worker that has ended: what it counted stays, what it held is gone."""
+        total = self.tally()
+        total.merge(ended.tally())
+        return Counted.of(total, in_flight=self.in_flight, readers=self.readers, dropped=self.dropped + ended.dropped)
+
+
+NOTHING = Counted([], {}, {}, 0, 0, 0)
+
+Frame: TypeAlias = Told | Want | Lack | Ready | Reopen | Counted
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

@@ -17,17 +17,24 @@ Heads = Callable[[], dict[str, tuple[int, int]]]  # beacon id -> last round, exp
 class RelayCollector(Collector):
     """Reads the relay's numbers when it is asked for them."""
 
-    def __init__(self, counted: Callable[[], Sequence[Counted]], heads: Heads, lies: dict[str, int]) -> None:
+    def __init__(
+        self,
+        counted: Callable[[], Sequence[Counted]],
+        heads: Heads,
+        lies: dict[str, int],
+        deaths: Callable[[], int],
+    ) -> None:
         self._counted = counted
         self._heads = heads
         self._lies = lies
+        self._deaths = deaths
 
     def collect(self) -> Iterable[Metric]:
         """All families."""
         workers = self._counted()
         total = Tally()
         for worker in workers:
-            total.merge(_tally(worker))
+            total.merge(worker.tally())
         yield from _http(total)
         yield GaugeMetricFamily("http_in_flight", "Requests being served", sum(one.in_flight for one in workers))
         yield GaugeMetricFamily("http_event_readers", "Open streams", sum(one.readers for one in workers))
@@ -42,14 +49,12 @@ class RelayCollector(Collector):
         yield last
         yield behind
         lies = CounterMetricFamily("upstream_lies", "Proved lies of upstreams", labels=["source"])
-        for source, count in self._lies.items():
+        for source, count in dict(self._lies).items():
             lies.add_metric([source], count)
         yield lies
-
-
-def _tally(worker: Counted) -> Tally:
-    calls = {(status, method): count for status, method, count in worker.calls}
-    return Tally(calls, worker.slots, worker.seconds)
+        deaths = CounterMetricFamily("relay_worker_deaths", "Worker processes that died or were replaced")
+        deaths.add_metric([], self._deaths())
+        yield deaths
 
 
 def _http(total: Tally) -> Iterable[Metric]:

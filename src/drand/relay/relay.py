@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from collective.clock import Clock, SystemClock
 from drand.client.async_client import AsyncClient
-from drand.daemon.reporting import set_up_logging
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
@@ -19,7 +18,7 @@ from drand.relay.discovery import Wanted, wanted_chains
 from drand.relay.feeding import ChainFeeder, NamedFaults
 from drand.relay.links import Counted, Told
 from drand.relay.metrics import MetricsPort, RelayCollector
-from drand.relay.serving import Front, ServedHere
+from drand.relay.serving import Front, ServedHere, prepare_process, run_loop
 from drand.relay.settings import RelaySettings
 from drand.store.archive import BeaconArchive
 from drand.verifying.verifiers import Verifiers
@@ -47,7 +46,7 @@ class Relay:
         self._feeders: dict[bytes, ChainFeeder] = {}
         self._front: Front | None = None
         self._crew: Crew | None = None
-        self._metrics = MetricsPort(RelayCollector(self._counted, self._heads, self.lies))
+        self._metrics = MetricsPort(RelayCollector(self._counted, self._heads, self.lies, self._deaths))
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -78,6 +77,13 @@ class Relay:
         """Make `wait` return."""
         self._stopping.set()
 
+    def reopen_logs(self) -> None:
+        """The access log was moved away: begin it anew."""
+        if self._front is not None:
+            self._front.reopen_log()
+        if self._crew is not None:
+            self._crew.reopen_logs()
+
     async def stop(self) -> None:
         """Send readers away, stop following, close files."""
         if self._front is not None:
@@ -104,7 +110,11 @@ class Relay:
                 timeout_s=FETCH_TIMEOUT_S,
                 clock=self._clock,
             )
-            info = info or await client.info()
+            try:
+                info = info or await client.info()
+            except BaseException:
+                await client.close()
+                raise
         assert info is not None, "a chain without sources has a store, which names it"
         shelf = open_shelf(wanted.store, self._archive, wanted.chain_hash)
         feeder = ChainFeeder(
@@ -146,6 +156,9 @@ class Relay:
             return self._crew.counted()
         return [self._front.counted()] if self._front is not None else []
 
+    def _deaths(self) -> int:
+        return self._crew.deaths if self._crew is not None else 0
+
     def _heads(self) -> dict[str, tuple[int, int]]:
         heads = {}
         for chain in self._chains.values():
@@ -158,23 +171,26 @@ class Relay:
 async def _run(settings: RelaySettings) -> None:
     relay = Relay(settings)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, relay.ask_to_stop)
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, relay.ask_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, relay.reopen_logs)
+    starting, told = asyncio.create_task(relay.start()), asyncio.create_task(relay.wait())
     try:
-        await relay.start()
-        log.info("the relay is ready: version %s", OUR_VERSION)
-        await relay.wait()
+        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            log.info("the relay is ready: version %s", OUR_VERSION)
+            await told
     finally:
+        starting.cancel()  # whoever asks it to stop need not wait for an upstream that hangs
+        told.cancel()
+        await asyncio.gather(starting, told, return_exceptions=True)
         await relay.stop()
     log.info("the relay stopped")
 
 
-def run_relay(settings: RelaySettings, *, json_logs: bool, verbose: bool) -> None:
-    """Run a relay until SIGTERM or SIGINT; on uvloop where there is one."""
-    set_up_logging(json_lines=json_logs, verbose=verbose)
-    if sys.platform == "win32":
-        asyncio.run(_run(settings))
-        return
-    import uvloop
-
-    uvloop.run(_run(settings))
+def run_relay(settings: RelaySettings) -> None:
+    """Run a relay until SIGTERM or SIGINT; SIGHUP begins the access log anew."""
+    prepare_process(settings)
+    run_loop(_run(settings))

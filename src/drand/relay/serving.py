@@ -1,28 +1,34 @@
 """Serving: the HTTP port of a relay, in the feeder's own process or in worker processes of their own."""
 
 import asyncio
+import io
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from collective.clock import SystemClock
-from collective.errors import BadSetting, CollectiveError
+from collective.errors import CollectiveError, Malformed
+from drand.daemon.reporting import set_up_logging
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.net.addresses import HostPort, parse_host_port
+from drand.net.descriptors import raise_limit
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
-from drand.net.http_watch import RateLimiter, Watch
-from drand.relay.chains import Fetch, NobodyHasIt, RelayedChain, open_shelf
-from drand.relay.links import Counted, Frame, Lack, Link, LinkEnded, Ready, Told, Want
+from drand.net.http_watch import Tally, new_watch
+from drand.relay.chains import Fetch, NobodyHasIt, RelayedChain, open_shelf, worded
+from drand.relay.links import Counted, Frame, Lack, Link, LinkEnded, Ready, Reopen, Told, Want
+from drand.relay.rates import SharedRates
 from drand.relay.settings import RelaySettings
 from drand.store.archive import BeaconArchive
 from drand.wire.http_json import chain_info_json, parse_chain_info
 
 COUNTS_EVERY_S = 1.0
+OTHER_CONNECTIONS = 4096  # beside those of readers, for each process
 MAX_WANTED = 1024  # past rounds that one worker waits for at a time
 
 log = logging.getLogger("drand.relay")
@@ -42,20 +48,32 @@ class ServedHere:
 
 
 class Front:
-    """Routes, server and what watches them, over the chains of one relay."""
+    """Routes, server and what watches them, over the chains of one relay.
 
-    def __init__(self, settings: RelaySettings, chains: dict[bytes, RelayedChain]) -> None:
+    rates   what all workers of a relay share; None: this one limits rates for itself
+    """
+
+    def __init__(
+        self, settings: RelaySettings, chains: dict[bytes, RelayedChain], rates: SharedRates | None = None
+    ) -> None:
         self.chains = chains
         routes = HttpRoutes()
         for place, chain in enumerate(chains.values()):
             routes.register(chain, default=place == 0)
-        self._log = _opened_log(settings.access_log)
-        burst = settings.burst or 2 * settings.rate_per_s
-        limiter = RateLimiter(settings.rate_per_s, max(burst, 1.0)) if settings.rate_per_s else None
-        counted = bool(settings.metrics)
-        watch = Watch(limiter=limiter, access_log=self._log) if limiter or self._log or counted else None
-        self.watch = watch
-        self.server = HttpServer(routes, SystemClock(), max_readers=settings.max_readers, watch=watch)
+        self.watch = new_watch(
+            rate_per_s=settings.rate_per_s,
+            burst=settings.most_at_once,
+            access_log=settings.access_log,
+            counted=bool(settings.metrics),
+            limiter=rates,
+        )
+        self.server = HttpServer(
+            routes,
+            SystemClock(),
+            max_connections=settings.max_readers + OTHER_CONNECTIONS,
+            max_readers=settings.max_readers,
+            watch=self.watch,
+        )
 
     async def start(self, address: HostPort, *, shared: bool) -> HostPort:
         """Listen."""
@@ -64,33 +82,33 @@ class Front:
     async def stop(self) -> None:
         """Send readers away, finish answers, close."""
         await self.server.stop()
-        if self._log is not None and self._log is not sys.stdout:
-            self._log.close()
+        if self.watch is not None:
+            self.watch.close()
 
     def counted(self) -> Counted:
         """The numbers so far."""
         events = self.server.events
         if self.watch is None:
-            return Counted([], {}, {}, 0, events.readers, events.dropped)
-        tally = self.watch.tally
-        calls = [(status, method, count) for (status, method), count in tally.calls.items()]
-        return Counted(calls, tally.slots, tally.seconds, self.watch.in_flight, events.readers, events.dropped)
+            return Counted.of(Tally(), readers=events.readers, dropped=events.dropped)
+        return Counted.of(
+            self.watch.tally, in_flight=self.watch.in_flight, readers=events.readers, dropped=events.dropped
+        )
 
-
-def _opened_log(where: str) -> TextIO | None:
-    """The access log: a file to append to, "-" for standard output, "" for none. A line is one write."""
-    if where in ("", "-"):
-        return sys.stdout if where else None
-    try:
-        return Path(where).open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise BadSetting(f"cannot write the access log {where}: {error.strerror}") from error
+    def reopen_log(self) -> None:
+        """Begin the access log anew, after it was moved away; the old one is kept where that fails."""
+        try:
+            if self.watch is not None:
+                self.watch.reopen()
+        except CollectiveError as error:
+            log.error("%s", worded(error))
 
 
 class Worker:
     """A process that serves; the feeder tells it of new rounds, and fetches past ones for it."""
 
-    def __init__(self, settings: RelaySettings, served: tuple[ServedHere, ...], link: Link) -> None:
+    def __init__(
+        self, settings: RelaySettings, served: tuple[ServedHere, ...], link: Link, rates: SharedRates | None = None
+    ) -> None:
         self._link = link
         self._wanted: dict[tuple[bytes, int], asyncio.Future[Beacon]] = {}
         archive = BeaconArchive(settings.archive) if settings.archive is not None else None
@@ -99,11 +117,11 @@ class Worker:
             info = parse_chain_info(here.info)
             shelf = open_shelf(here.store, archive, info.hash())
             chains[info.hash()] = RelayedChain(info, shelf, self._fetcher(info.hash()))
-        self._front = Front(settings, chains)
+        self._front = Front(settings, chains, rates)
         self._address = parse_host_port(settings.listen)
 
     async def run(self) -> None:
-        """Serve until the feeder hangs up."""
+        """Serve until the feeder hangs up, or says what nobody understands; answers that are under way are finished."""
         bound = await self._front.start(self._address, shared=True)
         self._link.send(Ready(bound.port))
         counting = asyncio.create_task(self._count())
@@ -112,9 +130,16 @@ class Worker:
                 self._take(await self._link.receive())
         except LinkEnded:
             log.debug("the feeder has hung up")
+        except Malformed as error:
+            log.error("worker: %s", error)
         finally:
             counting.cancel()
             await self._front.stop()
+            self._link.close()
+
+    def ask_to_stop(self) -> None:
+        """Make `run` return."""
+        self._link.close()
 
     def _take(self, frame: Frame) -> None:
         match frame:
@@ -127,8 +152,10 @@ class Worker:
                 self._settle(chain, round_, beacon)
             case Lack(chain, round_, why):
                 self._settle(chain, round_, NobodyHasIt(why))
+            case Reopen():
+                self._front.reopen_log()
             case Want() | Ready() | Counted():
-                log.error("a worker was told %s", type(frame).__name__)
+                raise Malformed(f"a worker was told {type(frame).__name__}")
 
     def _settle(self, chain: bytes, round_: int, outcome: Beacon | NobodyHasIt) -> None:
         waiting = self._wanted.pop((chain, round_), None)
@@ -145,8 +172,9 @@ class Worker:
             if waiting is None:
                 if len(self._wanted) >= MAX_WANTED:
                     raise NobodyHasIt("too many past rounds are asked for at once")
-                waiting = self._wanted[(chain, round_)] = asyncio.get_running_loop().create_future()
                 self._link.send(Want(chain, round_))
+                waiting = self._wanted[(chain, round_)] = asyncio.get_running_loop().create_future()
+                waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # the asker may have left
             return await asyncio.shield(waiting)
 
         return fetch
@@ -160,18 +188,49 @@ class Worker:
                 return  # `run` notices the end by itself
 
 
-def run_worker(settings: RelaySettings, served: tuple[ServedHere, ...], end: socket.socket) -> None:
-    """The life of a worker process. It ends with the feeder, whose death closes the socket."""
+def run_worker(
+    settings: RelaySettings, served: tuple[ServedHere, ...], end: socket.socket, rates: SharedRates | None
+) -> None:
+    """The life of a worker process. It ends with the feeder, whose death closes the socket, and on SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the feeder, which hangs up
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    prepare_process(settings)
 
     async def live() -> None:
         reader, writer = await asyncio.open_connection(sock=end)
-        await Worker(settings, served, Link(reader, writer)).run()
+        worker = Worker(settings, served, Link(reader, writer), rates)
+        if sys.platform != "win32":
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, worker.ask_to_stop)
+            loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the feeder passes it on
+        await worker.run()
 
+    try:
+        run_loop(live())
+    except CollectiveError as error:
+        log.error("worker: %s", worded(error))
+        sys.exit(1)
+
+
+def prepare_process(settings: RelaySettings) -> None:
+    """What every process of a relay begins with: its log, whole lines on standard output, and files enough."""
+    set_up_logging(json_lines=settings.json_logs, verbose=settings.verbose)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # an access log that goes to a pipe
+    allowed = raise_limit()
+    if allowed < settings.max_readers + OTHER_CONNECTIONS:
+        log.warning(
+            "the system allows %d open files, too few for %d readers and %d other connections (ulimit -n)",
+            allowed,
+            settings.max_readers,
+            OTHER_CONNECTIONS,
+        )
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end; on uvloop where there is one."""
     if sys.platform == "win32":
-        asyncio.run(live())
+        asyncio.run(main)
         return
     import uvloop
 
-    uvloop.run(live())
+    uvloop.run(main)

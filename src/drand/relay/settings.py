@@ -19,7 +19,9 @@ class RelaySettings:
     chains       built-in names, chain hashes or files of chain information; empty: all that the upstreams serve
     archive      one file for the rounds of all chains; None: only what is in memory
     history      fetch past rounds into the archive until it has all
-    rate_per_s   requests a client address may make in the long run; 0: any number. Each worker counts for itself
+    rate_per_s   requests a client address may make in the long run, of all workers together; 0: any number
+    burst        requests it may make at once; 0: twice `rate_per_s`
+    max_readers  event streams of each worker
     """
 
     listen: str = "127.0.0.1:8080"
@@ -34,6 +36,13 @@ class RelaySettings:
     rate_per_s: float = 0.0
     burst: float = 0.0
     max_readers: int = DEFAULT_MAX_READERS
+    json_logs: bool = False
+    verbose: bool = False
+
+    @property
+    def most_at_once(self) -> float:
+        """The burst that is meant."""
+        return max(self.burst or 2 * self.rate_per_s, 1.0)
 
     def check(self) -> None:
         """Raise BadSetting for what cannot work, MalformedAddress for a bad address."""
@@ -48,3 +57,5 @@ class RelaySettings:
             raise BadSetting("--history needs a place to keep it", hint="give --archive FILE")
         if self.rate_per_s < 0 or self.burst < 0:
             raise BadSetting("a rate limit is not negative")
+        if self.max_readers < 0:
+            raise BadSetting("--max-readers is not negative")

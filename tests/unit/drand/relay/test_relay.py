@@ -7,41 +7,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from collective.clock import SystemClock
 from collective.errors import BadSetting
 from drand.model.chain import Index
 from drand.model.records import Epoch, EpochStarted
-from drand.net.addresses import HostPort
 from drand.net.errors import PortTaken
-from drand.net.http_routes import HttpRoutes
-from drand.net.http_server import HttpServer
 from drand.relay.relay import Relay
 from drand.relay.settings import RelaySettings
 from drand.store.archive import BeaconArchive
 from drand.store.sqlite import open_store
 from drand.wire.http_json import parse_beacon
 from tests.support.living_chain import PAST_ROUNDS, LivingChain
+from tests.support.relaying import next_round, relaying, upstream
 
-ANY = HostPort("127.0.0.1", 0)
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def upstream(*chains: LivingChain) -> AsyncIterator[str]:
-    """An HTTP server whose chains go on."""
-    routes = HttpRoutes()
-    for place, chain in enumerate(chains):
-        routes.register(chain, default=place == 0)
-    server = HttpServer(routes, SystemClock())
-    bound = await server.start(ANY)
-    living = [asyncio.ensure_future(chain.live()) for chain in chains]
-    yield f"http://{bound}"
-    for task in living:
-        task.cancel()
-    await server.stop()
 
 
 @asynccontextmanager
@@ -67,24 +47,6 @@ async def misbehaving(behaviour: Behaviour) -> AsyncIterator[str]:
     server.close()
     for task in list(open_now):
         task.cancel()
-
-
-@asynccontextmanager
-async def relaying(*sources: str, **settings: object) -> AsyncIterator[tuple[Relay, aiohttp.ClientSession]]:
-    relay = Relay(RelaySettings(listen="127.0.0.1:0", sources=sources, **settings))  # type: ignore[arg-type]
-    try:
-        await relay.start()
-        async with aiohttp.ClientSession(f"http://{relay.address}") as client:
-            yield relay, client
-    finally:
-        await relay.stop()
-
-
-async def next_round(client: aiohttp.ClientSession) -> int:
-    """The number of a round that arrives from now on."""
-    async with asyncio.timeout(30), client.get("/v2/beacons/default/rounds/next") as answer:
-        assert answer.status == 200, await answer.text()
-        return int((await answer.json())["round"])
 
 
 async def test_what_an_upstream_has_is_served_verified_and_past_rounds_are_fetched():
