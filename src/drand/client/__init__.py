@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from drand.client.async_client import AsyncClient
     from drand.client.beacon import Provenance, VerifiedBeacon
+    from drand.client.chains import public_chain
     from drand.client.errors import ClientError
     from drand.client.grpc_source import GrpcSource
     from drand.client.http_source import HttpSource
@@ -23,26 +24,34 @@ if TYPE_CHECKING:
     from drand.client.store_source import StoreSource
     from drand.client.sync_client import Client
     from drand.client.times import round_at, time_of
+    from drand.model.chain import Beacon, ChainInfo
+    from drand.wire.http_json import parse_chain_info
 
 _HOMES = {
-    "AsyncClient": "async_client",
-    "Client": "sync_client",
-    "ClientError": "errors",
-    "GrpcSource": "grpc_source",
-    "HttpSource": "http_source",
-    "Observer": "observing",
-    "Policy": "pool",
-    "Provenance": "beacon",
-    "Sampler": "sampling",
-    "Source": "sources",
-    "StoreSource": "store_source",
-    "VerifiedBeacon": "beacon",
-    "round_at": "times",
-    "time_of": "times",
+    "AsyncClient": "drand.client.async_client",
+    "Beacon": "drand.model.chain",
+    "ChainInfo": "drand.model.chain",
+    "Client": "drand.client.sync_client",
+    "ClientError": "drand.client.errors",
+    "GrpcSource": "drand.client.grpc_source",
+    "HttpSource": "drand.client.http_source",
+    "Observer": "drand.client.observing",
+    "Policy": "drand.client.pool",
+    "Provenance": "drand.client.beacon",
+    "Sampler": "drand.client.sampling",
+    "Source": "drand.client.sources",
+    "StoreSource": "drand.client.store_source",
+    "VerifiedBeacon": "drand.client.beacon",
+    "parse_chain_info": "drand.wire.http_json",
+    "public_chain": "drand.client.chains",
+    "round_at": "drand.client.times",
+    "time_of": "drand.client.times",
 }
 
 __all__ = [
     "AsyncClient",
+    "Beacon",
+    "ChainInfo",
     "Client",
     "ClientError",
     "GrpcSource",
@@ -54,6 +63,8 @@ __all__ = [
     "Source",
     "StoreSource",
     "VerifiedBeacon",
+    "parse_chain_info",
+    "public_chain",
     "round_at",
     "time_of",
 ]
@@ -62,4 +73,4 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

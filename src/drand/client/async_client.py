@@ -322,6 +322,7 @@ class AsyncClient:
         return found
 
     def _keep(self, beacon: VerifiedBeacon) -> None:
+        self.runner.require_open()
         self._memory.keep(replace(beacon, provenance=Provenance("memory", beacon.provenance.received_unix_s)))
         if self._archive is not None and beacon.provenance.source != "archive":
             self._archive.put(self.chain_hash, [beacon.plain])

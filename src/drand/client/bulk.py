@@ -75,6 +75,7 @@ class Bulk:
         self._at, self._wanted = first, last - first + 1
         self._before = None if before is None else before.plain
         while self._at <= last:
+            self._runner.require_open()
             async with aclosing(self._archived(last)) as batches:
                 async for batch in batches:
                     yield batch
@@ -98,6 +99,7 @@ class Bulk:
         at = self._at
         while at <= last and (found := archive.run(self._judge.chain_hash, Round(at), min(MAX_BATCH, last - at + 1))):
             yield found
+            self._runner.require_open()
             at = found[-1].round + 1
 
     def _gap_end(self, last: Round) -> Round:
@@ -188,5 +190,6 @@ class Bulk:
         return batch
 
     def _keep(self, batch: Batch) -> None:
+        self._runner.require_open()
         if self._archive is not None:
             self._archive.put(self._judge.chain_hash, [one.plain for one in batch])

@@ -3,6 +3,8 @@
 Each entry's chain hash is recomputed from its fields by tests/vectors/test_public_chains.py.
 """
 
+from typing import Literal, TypeAlias, overload
+
 from drand.model.chain import ChainInfo
 from drand.model.schemes import scheme_named
 
@@ -68,6 +70,13 @@ PUBLIC_SOURCES: tuple[str, ...] = (
 PUBLIC_CHAINS: tuple[str, ...] = tuple(_CHAINS)
 
 
+PublicName: TypeAlias = Literal["default", "quicknet", "evmnet", "fastnet"]
+
+
+@overload
+def public_chain(name: PublicName) -> ChainInfo: ...
+@overload
+def public_chain(name: str) -> ChainInfo | None: ...
 def public_chain(name: str) -> ChainInfo | None:
     """The chain of this name, or with this hash in hex; None when it is not built in."""
     for known, (beacon_id, scheme, key, period_s, genesis_unix_s, seed, chain_hash) in _CHAINS.items():

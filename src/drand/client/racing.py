@@ -17,6 +17,7 @@ from drand.client.errors import (
     SourceFault,
     SourceLied,
     SourceTimeout,
+    SourceUnreachable,
 )
 from drand.client.observing import Observer
 from drand.client.pool import (
@@ -50,6 +51,11 @@ class Runner:
         self.observer = observer
         self.deadline_s = deadline_s
         self.closed = False
+
+    def require_open(self) -> None:
+        """Raise ClientClosed when the client was closed during the call."""
+        if self.closed:
+            raise ClientClosed("the client was closed during the call")
 
     async def ask(self, what: str, question: Question[T]) -> T:
         """The first good answer to `question`, which verifies what it returns.
@@ -100,6 +106,11 @@ def failed(error: SourceFault) -> Failed:
             return Failed(error.source, Fault.UNAVAILABLE)
 
 
+def _ended_by_itself(source: str) -> SourceUnreachable:
+    """A question that nobody cancelled was: a connection that is closed does that to its calls."""
+    return SourceUnreachable(source, "gave up in the middle of the call")
+
+
 class _Contest(Generic[T]):
     """One race while it runs."""
 
@@ -141,7 +152,7 @@ class _Contest(Generic[T]):
         """Tell the race how a task ended; the task itself when it won. An error of ours goes up as it is."""
         name, since_s = self._tasks.pop(task)
         now = monotonic_s()
-        error = task.exception()
+        error = _ended_by_itself(name) if task.cancelled() else task.exception()
         event: Event
         if error is None:
             self._runner.observer.answered(name, now - since_s)

@@ -34,7 +34,7 @@ from drand.verifying.verifiers import Verifiers
 
 T = TypeVar("T")
 
-MAX_LOOKUPS = 4  # of host names at the same time
+MAX_LOOKUPS = 16  # of host names at the same time: one that hangs must not keep other sources from being asked
 
 
 class Client:
