@@ -64,6 +64,11 @@ class Running:
         return self._process.poll() is None
 
     @property
+    def output_ended(self) -> bool:
+        """Whether nobody can print any more: it has ended, and so has every process that it left behind."""
+        return not self._reader.is_alive()
+
+    @property
     def output(self) -> str:
         """All that was printed."""
         return "\n".join(self.lines)
