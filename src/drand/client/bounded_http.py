@@ -43,6 +43,7 @@ class BoundedHttp:
         self.clock_ahead_s: float | None = None  # of ours before the server's, from the Date of its last answer
         self._timeout_s = timeout_s
         self._headers = _HEADERS | dict(headers or {})
+        self._redirects = not headers  # they could take what is ours to somebody else
         self._clock = clock or SystemClock()
         self._session: aiohttp.ClientSession | None = None
 
@@ -78,7 +79,9 @@ class BoundedHttp:
     async def _asked(self, url: str, limits: aiohttp.ClientTimeout) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response, while its body is read; what goes wrong is said in our words."""
         try:
-            async with self._open().get(URL(url, encoded=True), timeout=limits, max_redirects=MAX_REDIRECTS) as found:
+            async with self._open().get(
+                URL(url, encoded=True), timeout=limits, allow_redirects=self._redirects, max_redirects=MAX_REDIRECTS
+            ) as found:
                 self._compare_clocks(found)
                 yield found
         except TimeoutError as error:  # aiohttp's are subclasses of it

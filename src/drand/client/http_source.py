@@ -38,7 +38,8 @@ class HttpSource:
 
     url        its root, such as https://api.drand.sh; one that ends in /v2 is only asked in v2
     api        "auto": v2 where the server has it, found out with the first question
-    headers    sent with every request, for instance an Authorization
+    headers    sent with every request, for instance an Authorization; then no redirect is followed: it could take them
+               to somebody else
     raises     BadSetting for a URL that is none
 
     Before its first beacon the server is asked for the chain information, whose recomputed hash must be the chain's.
@@ -87,6 +88,8 @@ class HttpSource:
         path = "latest" if round_ is None else str(round_)
         fetched = await self._http.get(self._round(await self._api(chain_hash), chain_hash, path), MAX_ROUND_BYTES)
         if fetched.status != 200:
+            if round_ is None:
+                self._proved.pop(chain_hash, None)  # it may be another server by now, with another API
             raise RoundMissing(self.name, f"does not have round {path} (status {fetched.status})")
         beacon = self._parsed(fetched)
         if round_ is not None and beacon.round != round_:

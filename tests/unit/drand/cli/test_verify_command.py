@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from collective.secret import SecretScalar
-from drand.errors import EXIT_INVALID
+from drand.errors import EXIT_INVALID, EXIT_USAGE
 from drand.model.chain import Beacon, Round
 from drand.model.schemes import scheme_named
+from drand.verifying.verifiers import WORTH_BEACONS
 from drand.wire.http_json import beacon_json
 from tests.support.command_line import drand
 
@@ -58,3 +59,23 @@ def test_the_verdict_as_json_counts_and_gives_reasons(tmp_path: Path):
     assert len(told["reasons"]) == 1
     assert "9" in told["reasons"][0]
     assert "randomness" not in told
+
+
+def test_many_beacons_are_checked_by_workers_with_the_verdict_of_one_process(tmp_path: Path):
+    scheme = scheme_named("bls-unchained-g1-rfc9380")
+    secret = SecretScalar(11)
+    key = scheme.key_group.encode(scheme.bls.public_key(secret)).hex()
+    good = [Beacon(Round(at), scheme.bls.sign(secret, scheme.digest(at, b""))) for at in range(1, WORTH_BEACONS + 2)]
+    lies = {place: Beacon(Round(place + 1), good[0].signature) for place in (5, 1500, 2000)}
+    file = tmp_path / "beacons"
+    file.write_bytes(b"\n".join(beacon_json(lies.get(place, beacon)) for place, beacon in enumerate(good)))
+    flags = ("verify", "--public-key", key, "--scheme", scheme.name, file)
+    alone, together = drand(*flags, "--workers", "0"), drand(*flags, "--workers", "2")
+    assert alone == together
+    assert together.code == EXIT_INVALID
+    assert [line.split(":")[1] for line in together.err.splitlines()[:3]] == [" round 6", " round 1501", " round 2001"]
+    assert "error: 3 of 2001 beacons" in together.err
+
+
+def test_a_number_of_workers_below_zero_is_a_wrong_use():
+    assert drand("verify", "--chain", "quicknet", "--workers", "-1").code == EXIT_USAGE
