@@ -41,7 +41,6 @@ def main() -> None:
 
     # 2. The round comes; each verifies it himself. Client("quicknet").get(round) would fetch it.
     chain = public_chain("fastnet")
-    assert chain is not None
     beacon = Beacon(Round(1), bytes.fromhex(FASTNET_ROUND_1))
     ChainVerifier(chain.scheme, chain.public_key).check(beacon)
     coin = toss(beacon.randomness, commitments)

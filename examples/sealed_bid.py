@@ -36,7 +36,6 @@ def sealed(chain: ChainInfo) -> dict[str, bytes]:
 
 def main() -> None:
     chain = public_chain("quicknet")
-    assert chain is not None
     envelopes, relay = sealed(chain), Relay()
     for name, envelope in envelopes.items():
         print(f"{name} publishes {len(envelope)} bytes: {envelope[-16:].hex()}...")

@@ -10,7 +10,6 @@ QUICKNET_ROUND_1 = "b55e7cb2d5c613ee0b2e28d6750aabbb78c39dcc96bd9d38c2c2e12198df
 
 def main() -> None:
     chain = public_chain("quicknet")
-    assert chain is not None
     verifier = ChainVerifier(chain.scheme, chain.public_key)
 
     beacon = Beacon(Round(1), bytes.fromhex(QUICKNET_ROUND_1))

@@ -249,5 +249,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
     except OSError as error:
-        say_error(error, "check the path, who may use it, and the space left on the disk")
+        reason = error.strerror or str(error)
+        say_error(
+            f"{error.filename}: {reason}" if error.filename is not None else reason,
+            "check the path, who may use it, and the space left on the disk",
+        )
         return EXIT_FAILURE

@@ -1,6 +1,6 @@
 """Time locks: files in the age format that open when a drand chain reaches a round. Compatible with tlock.
 
-    recipient = TlockRecipient(public_chain("quicknet"), round_)
+    recipient = TlockRecipient(drand.client.public_chain("quicknet"), round_)
     sealed = encrypt_bytes(b"a bid", [recipient])
     ...
     encrypt_stream(reader, writer, [recipient, X25519Recipient.parse("age1...")], armor=True)

@@ -109,3 +109,18 @@ def test_the_table_of_commands_says_what_the_commands_say():
 )
 def test_an_error_has_its_exit_code(error: DrandError, code: int):
     assert exit_code(error) == code
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("util", "list-schemes", "--help")], ids=" ".join)
+def test_an_output_that_cannot_be_written_is_an_error_in_a_line(arguments: tuple[str, ...]):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "drand.cli.main", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: No space left on device\n")
+    assert "Traceback" not in done.stderr
