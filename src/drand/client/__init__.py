@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from drand.client.async_client import AsyncClient
     from drand.client.beacon import Provenance, VerifiedBeacon
     from drand.client.chains import public_chain
-    from drand.client.chains import public_chain
     from drand.client.errors import ClientError
     from drand.client.grpc_source import GrpcSource
     from drand.client.http_source import HttpSource

@@ -5,8 +5,6 @@ Each entry's chain hash is recomputed from its fields by tests/vectors/test_publ
 
 from typing import Literal, TypeAlias, overload
 
-from typing import Literal, TypeAlias, overload
-
 from drand.model.chain import ChainInfo
 from drand.model.schemes import scheme_named
 
@@ -72,13 +70,6 @@ PUBLIC_SOURCES: tuple[str, ...] = (
 PUBLIC_CHAINS: tuple[str, ...] = tuple(_CHAINS)
 
 
-PublicName: TypeAlias = Literal["default", "quicknet", "evmnet", "fastnet"]
-
-
-@overload
-def public_chain(name: PublicName) -> ChainInfo: ...
-@overload
-def public_chain(name: str) -> ChainInfo | None: ...
 PublicName: TypeAlias = Literal["default", "quicknet", "evmnet", "fastnet"]
 
 
