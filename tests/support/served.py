@@ -9,7 +9,7 @@ from drand.daemon.feed import BeaconFeed, Subscription
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Identity, Peer
-from drand.model.packets import OUR_VERSION, Message, Metadata, SyncRequest
+from drand.model.packets import OUR_VERSION, Message, Metadata, Origin, SyncRequest
 from drand.model.schemes import Scheme, scheme_named
 from drand.model.status import ChainStatus, DkgState, NodeStatus, ReshareState
 from drand.net.http_chain import Contributions
@@ -140,7 +140,7 @@ class ToldNode:
         self._fail()
         return IDENTITY
 
-    async def receive(self, metadata: Metadata, message: Message, sender: str) -> None:
+    async def receive(self, metadata: Metadata, message: Message, sender: str, origin: Origin | None = None) -> None:
         self.told.append((metadata, message, sender))
         if self.release is not None:
             await self.release.wait()

@@ -11,7 +11,16 @@ from drand.daemon.status import node_status
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Identity, Peer
-from drand.model.packets import DkgPacket, GroupPush, Message, Metadata, PartialPacket, SignalPacket, SyncRequest
+from drand.model.packets import (
+    DkgPacket,
+    GroupPush,
+    Message,
+    Metadata,
+    Origin,
+    PartialPacket,
+    SignalPacket,
+    SyncRequest,
+)
 from drand.model.schemes import Scheme
 from drand.model.status import NodeStatus
 from drand.protocol.steps import Received
@@ -49,12 +58,12 @@ class PeerFace:
         self._count("GetIdentity")
         return self._daemon.meant(metadata).identity
 
-    async def receive(self, metadata: Metadata, message: Message, sender: str) -> None:
+    async def receive(self, metadata: Metadata, message: Message, sender: str, origin: Origin | None = None) -> None:
         """Step the machine; its refusal is the answer."""
         self._count(CALLS[type(message)])
         shell = self._daemon.meant(metadata)
         try:
-            shell.step(Received(sender, message))
+            shell.step(Received(sender, message, origin))
         except CollectiveError as error:
             shell.refused(message, sender, error)
             raise

@@ -41,6 +41,18 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a message came from, as far as the transport knows; what is counted by it, never who it is.
+
+    network      an IPv4 address or the /64 of an IPv6 one
+    connection   tells connections from one network apart
+    """
+
+    network: str
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
 class PartialPacket:
     """One node's partial signature of one round."""
 

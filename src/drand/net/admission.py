@@ -8,10 +8,12 @@ headers within a moment, so that it is through long before its turn to give way.
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 
+from drand.model.packets import Origin
+from drand.net.addresses import socket_address, socket_ip
 from drand.net.errors import TooBusy
 
 REQUEST_PATIENCE_S = 10.0  # for a request after its headers: 4 MiB at 3.5 Mbit/s
@@ -36,6 +38,21 @@ def network_of(ip: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def origin_of(peer: str, headers: Mapping[str, str]) -> Origin:
+    """What a caller is counted by: the kernel's word, and that of a proxy on this very machine.
+
+    Through such a proxy everybody comes from 127.0.0.1, on connections that they share. Where it names the caller
+    (`X-Real-IP`, or the last of `X-Forwarded-For`, which it has added itself), the caller is that address.
+    """
+    network = network_of(socket_ip(peer))
+    if network == "::/64" or network.startswith("127."):
+        named = headers.get("x-real-ip") or headers.get("x-forwarded-for", "").rpartition(",")[2]
+        if named.strip():
+            behind = network_of(named.strip()[:64])
+            return Origin(behind, behind)
+    return Origin(network, socket_address(peer))
 
 
 class Quota:

@@ -15,16 +15,16 @@ import grpc
 from google.protobuf.message import Message
 
 from collective.errors import CollectiveError, Malformed
-from drand.model.packets import Metadata
-from drand.net.addresses import caller, socket_address, socket_ip
-from drand.net.admission import Admission, network_of
+from drand.model.packets import Metadata, Origin
+from drand.net.addresses import caller
+from drand.net.admission import Admission, origin_of
 from drand.net.errors import IncompatibleVersion, TooBusy
 from drand.net.log_budget import LogBudget
 from drand.net.routing import require_compatible
 from drand.wire.metadata import HasMetadata, metadata_of
 from drand.wire.protobuf import MAX_MESSAGE_BYTES, parsed
 
-MAX_CONCURRENT_STREAMS = 256  # calls at once on one connection
+MAX_CONCURRENT_STREAMS = 1024  # calls at once on one connection; a client that begins more has them sent back
 MAX_CONCURRENT_RPCS = 2048  # calls at once on one port; more are answered RESOURCE_EXHAUSTED
 MAX_BACKLOG = 1024  # more that may stand at the door: to be answered so takes a turn of the loop, too
 MAX_HEADER_BYTES = 16 * 1024
@@ -63,15 +63,10 @@ logging.getLogger("grpc._cython.cygrpc").addFilter(LogBudget())  # where gRPC te
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: `sender` as log lines name it (a proxy's word may be in it), the rest as the kernel saw it.
-
-    network      what quotas are counted by: the IPv4 address, or the /64 of the IPv6 one
-    connection   address and port: the same for all calls on one connection
-    """
+    """Who calls: `sender` as log lines name it, `origin` as quotas count it."""
 
     sender: str
-    network: str
-    connection: str
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,7 @@ def _unary(path: str, method: Unary[RequestT], manners: Manners) -> Callable[[ob
     async def serve(_requests: object, context: Context) -> bytes:
         try:
             who = who_calls(context)
-            with manners.admission.calls.place(who.network):
+            with manners.admission.calls.place(who.origin.network):
                 request = await _request(method.request, context, manners.admission)
                 metadata = carried(request)
                 if manners.version_check:
@@ -148,7 +143,7 @@ def _stream(path: str, method: Stream[RequestT], manners: Manners) -> Callable[[
     async def serve(_requests: object, context: Context) -> None:
         try:
             who = who_calls(context)
-            with manners.admission.calls.place(who.network):
+            with manners.admission.calls.place(who.origin.network):
                 request = await _request(method.request, context, manners.admission)
                 await _write_all(method.answers(request, carried(request), who), context)
         except Exception as error:  # noqa: BLE001  # as above
@@ -207,7 +202,7 @@ def who_calls(context: Context) -> Caller:
     """The caller of a running call."""
     peer = context.peer()
     headers = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return Caller(caller(peer, headers), network_of(socket_ip(peer)), socket_address(peer))
+    return Caller(caller(peer, headers), origin_of(peer, headers))
 
 
 def _status(path: str, error: Exception) -> tuple[grpc.StatusCode, str]:

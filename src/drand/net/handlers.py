@@ -11,7 +11,7 @@ from typing import Protocol
 
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Group, Identity, Peer
-from drand.model.packets import Message, Metadata, SyncRequest
+from drand.model.packets import Message, Metadata, Origin, SyncRequest
 from drand.model.schemes import Scheme
 from drand.model.status import NodeStatus
 
@@ -31,8 +31,8 @@ class PeerHandlers(Protocol):
         """This node's identity in the beacon."""
         ...
 
-    async def receive(self, metadata: Metadata, message: Message, sender: str) -> None:
-        """A signal, a pushed group, a bundle or a partial signature; raising refuses it."""
+    async def receive(self, metadata: Metadata, message: Message, sender: str, origin: Origin | None = None) -> None:
+        """A signal, a pushed group, a bundle or a partial signature; raising refuses it. Costs count by `origin`."""
         ...
 
     def sync(self, metadata: Metadata, request: SyncRequest, sender: str) -> AsyncIterator[Sequence[Beacon]]:

@@ -31,11 +31,12 @@ from drand.net.channels import Channels, peer_error, settle
 from drand.net.errors import OtherRound, PeerUnreachable
 from drand.net.sync_reader import SyncReader
 from drand.wire.bundles import encode_dkg_packet
-from drand.wire.gen import drand_pb2, protocol_pb2, public_pb2
+from drand.wire.gen import control_pb2, drand_pb2, protocol_pb2, public_pb2
 from drand.wire.groups import decode_chain_info
 from drand.wire.identities import decode_identity_response
 from drand.wire.metadata import encode_metadata
 from drand.wire.packets import decode_public_rand, encode_group_push, encode_partial, encode_signal
+from drand.wire.protobuf import at_most, parsed
 from drand.wire.status import decode_status, encode_status_request
 
 # v1.5.11 gives a minute to most calls and no limit to the setup ones. Messages of a round or a phase are worth less
@@ -44,6 +45,7 @@ PARTIAL_DEADLINE_S = 5.0
 BUNDLE_DEADLINE_S = 10.0
 QUESTION_DEADLINE_S = 60.0
 PING_DEADLINE_S = 10.0
+MAX_BEACON_IDS = 256
 MAX_OUTSTANDING = 512  # messages under way or waiting for one peer; 2 n echoes of a large ceremony fit
 BUNDLES_AT_ONCE = 4  # calls with bundles under way to one peer: a ceremony's n squared echoes must not all be in memory
 
@@ -213,6 +215,13 @@ class PeerClient:
                 f"{peer.address} answered with chain {info.hash().hex()}, asked for {metadata.chain_hash.hex()}"
             )
         return info
+
+    async def beacon_ids(self, peer: Peer) -> tuple[str, ...]:
+        """The beacon ids of a node from drand v2 on. Raises as `call` does; MethodMissing by a v1.5 node."""
+        raw = await self._ask(peer, "/drand.Public/ListBeaconIDs", b"", QUESTION_DEADLINE_S)
+        found = parsed(control_pb2.ListBeaconIDsResponse, raw)  # v1.5 has the same message on its control port
+        at_most(found.ids, MAX_BEACON_IDS, "the list of beacon ids")
+        return tuple(found.ids)
 
     async def public_rand(self, peer: Peer, round_: Round, metadata: Metadata) -> Beacon:
         """A beacon that the peer has stored, not verified; round 0 asks for its latest. Raises as `call` does."""

@@ -121,7 +121,7 @@ class PeerServer:
         return self._empty(metadata)
 
     async def _partial(self, request: protocol_pb2.PartialBeaconPacket, metadata: Metadata, who: Caller) -> bytes:
-        await self._handlers.receive(metadata, decode_partial(request), who.sender)
+        await self._handlers.receive(metadata, decode_partial(request), who.sender, who.origin)
         return self._empty(metadata)
 
     def _empty(self, metadata: Metadata) -> bytes:
@@ -169,7 +169,7 @@ class PeerServer:
         self, who: Caller, batches: AsyncIterator[Sequence[Beacon]], encode: Callable[[Beacon], bytes]
     ) -> AsyncIterator[Iterable[bytes]]:
         """The batches encoded lazily, one beacon at a time, while a place in the quota is held."""
-        with self._streams.place(who.network):
+        with self._streams.place(who.origin.network):
             try:
                 async for batch in batches:
                     yield map(encode, batch)

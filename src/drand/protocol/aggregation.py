@@ -6,20 +6,21 @@ lose the privilege: what comes under their index later is verified before it is 
 
 A partial is not signed by who sends it, so anybody can send rubbish under any index. One place is kept for each round
 and index; the first to come has it, and a different second one is verified before it may take the place. Hence rubbish
-costs time (as much as v1.5.11, which verifies every partial on arrival), never a round, and the memory is bounded by
-WINDOW_ROUNDS times the size of the group (v1.5.11 keeps up to 100 entries for each signer).
+costs time, of which drand.protocol.forgeries grants a share, never a round, and the memory is bounded by WINDOW_ROUNDS
+times the size of the group (v1.5.11 keeps up to 100 entries for each signer).
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from collective.errors import InvalidSignature, Malformed, OutOfTurn
+from collective.errors import InvalidSignature, Malformed, MalformedPoint, OutOfTurn
 from collective.groups.group import Point
 from collective.sharing.commitment import PublicPolynomial
 from collective.sharing.threshold import PartialSignature, recover
 from drand.model.chain import Beacon, Round
-from drand.model.packets import PartialPacket
+from drand.model.packets import Origin, PartialPacket
 from drand.model.records import Epoch
+from drand.protocol.forgeries import ForgeryBudget
 
 WINDOW_ROUNDS: Final = 4  # kept: last < round <= last + 4 (v1.5.11, partialCacheStoreLimit)
 AHEAD_ROUNDS: Final = 1  # of the current round: what clocks may differ (v1.5.11, ProcessPartialBeacon)
@@ -60,6 +61,7 @@ class _Held:
     packet: PartialPacket
     point: Point
     verified: bool
+    origin: Origin | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Aggregation:
         self._held: dict[Round, dict[int, _Held]] = {}
         self._hashed: dict[tuple[Round, bytes], Point] = {}
         self._distrusted: set[int] = set()
+        self._forgeries = ForgeryBudget(group.scheme)
 
     @property
     def distrusted(self) -> frozenset[int]:
@@ -96,11 +99,15 @@ class Aggregation:
         """How many partials of `round_` are held."""
         return len(self._held.get(round_, {}))
 
-    def add(self, packet: PartialPacket, head: Beacon, current: Round) -> bool:
+    def add(
+        self, packet: PartialPacket, head: Beacon, current: Round, *, origin: Origin | None = None, now: float = 0.0
+    ) -> bool:
         """Take a peer's partial; True when it was kept, False when it is late, known, or beyond the window.
 
+        origin, now   what the cost of a bad one is counted by; None: it is not counted
+
         raises  in the order of v1.5.11's checks: RoundTooEarly, Malformed (length), UnknownSigner, OwnIndex;
-                OtherHistory; MalformedPoint; InvalidPartial when it had to be verified and is bad
+                OtherHistory; TooManyForgeries; MalformedPoint; InvalidPartial when it had to be verified and is bad
         Source: v1.5.11, chain/beacon/node.go, ProcessPartialBeacon, and cache.go.
         """
         if packet.round > current + AHEAD_ROUNDS:
@@ -116,7 +123,7 @@ class Aggregation:
             )
         if partial.index == self._own:
             raise OwnIndex(f"invalid self index {partial.index} in partial of round {packet.round}")
-        return self._take(packet, partial, head)
+        return self._take(packet, partial, head, origin, now)
 
     def add_own(self, packet: PartialPacket, head: Beacon) -> bool:
         """Take the partial that our vault made; raises Malformed when it carries another index than ours."""
@@ -128,7 +135,14 @@ class Aggregation:
             )
         return packet.round > head.round and self._take(packet, partial, head)
 
-    def _take(self, packet: PartialPacket, partial: PartialSignature, head: Beacon) -> bool:
+    def _take(
+        self,
+        packet: PartialPacket,
+        partial: PartialSignature,
+        head: Beacon,
+        origin: Origin | None = None,
+        now: float = 0.0,
+    ) -> bool:
         if packet.round > head.round + WINDOW_ROUNDS:
             return False
         held = self._held.get(packet.round, {}).get(partial.index)
@@ -136,18 +150,33 @@ class Aggregation:
             return False
         if self._scheme.chained and packet.round == head.round + 1 and packet.previous_signature != head.signature:
             raise OtherHistory(f"node {partial.index}: the partial of round {packet.round} builds on another chain")
-        point = self._scheme.signature_group.decode(partial.signature)
         verified = held is not None or partial.index in self._distrusted
         if verified:
-            self._verify(packet, partial.index, point)
+            point = self._verified_arrival(packet, partial, origin, now)
+        else:
+            point = self._scheme.signature_group.decode(partial.signature)
         if held is not None:
             if held.verified:  # two good ones, for two histories: the signer can only spoil its own part
                 return False
             self._distrusted.add(partial.index)
-        self._held.setdefault(packet.round, {})[partial.index] = _Held(packet, point, verified)
+        self._held.setdefault(packet.round, {})[partial.index] = _Held(packet, point, verified, origin)
         if packet.round == head.round + 1:
             self._message(packet.round, head.signature)  # hashed now, so that the last partial need not wait for it
         return True
+
+    def _verified_arrival(
+        self, packet: PartialPacket, partial: PartialSignature, origin: Origin | None, now: float
+    ) -> Point:
+        """The point of a partial that is not taken on trust; a bad one is paid for by where it came from."""
+        self._forgeries.check(origin, now)
+        try:
+            point = self._scheme.signature_group.decode(partial.signature)
+            self._verify(packet, partial.index, point)
+        except (MalformedPoint, InvalidPartial):
+            self._forgeries.failed(origin, now)
+            raise
+        self._forgeries.proved(origin)
+        return point
 
     def _same(self, one: PartialPacket, other: PartialPacket) -> bool:
         """One and the same statement; in an unchained scheme the previous signature says nothing."""
@@ -183,14 +212,23 @@ class Aggregation:
         signature = self._recover(usable)
         hashed = self._message(round_, head.signature)
         if self._bls.holds(hashed, self._polynomial.constant, signature):
-            return Combined(self._beacon(head, signature), signers=self._chosen(usable))
+            return self._made(head, signature, usable)
         culprits = self._single_out(round_, usable)
         usable = self._usable(round_, head)
         if len(usable) < self._threshold:
             return Combined(None, culprits)
         signature = self._recover(usable)
         self._bls.verify_point(self._polynomial.constant, hashed, signature)
-        return Combined(self._beacon(head, signature), culprits, self._chosen(usable))
+        return self._made(head, signature, usable, culprits)
+
+    def _made(
+        self, head: Beacon, signature: Point, usable: dict[int, _Held], culprits: tuple[int, ...] = ()
+    ) -> Combined:
+        """The partials that made it are good, so that where they came from is known."""
+        chosen = self._chosen(usable)
+        for index in chosen:
+            self._forgeries.proved(usable[index].origin)
+        return Combined(self._beacon(head, signature), culprits, chosen)
 
     def _usable(self, round_: Round, head: Beacon) -> dict[int, _Held]:
         return {

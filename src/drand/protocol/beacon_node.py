@@ -15,7 +15,7 @@ from collective.errors import BadSetting
 from collective.machine import Due, Persist, WakeAt
 from drand.model.chain import Beacon, Round
 from drand.model.group import Group, Peer
-from drand.model.packets import PartialPacket
+from drand.model.packets import Origin, PartialPacket
 from drand.model.records import BeaconsStored, BeaconStored, Epoch
 from drand.model.vault_messages import PartialSigned, SignPartial, VaultRefused, VaultReply
 from drand.protocol.aggregation import Aggregation
@@ -114,8 +114,8 @@ class BeaconNode:
         match event:
             case Due(alarm):
                 return self.on_due(alarm, now)
-            case Received(sender, PartialPacket() as packet):
-                return self.on_partial(sender, packet, now)
+            case Received(sender, PartialPacket() as packet, origin):
+                return self.on_partial(sender, packet, now, origin)
             case VaultReplied(reply):
                 return self.on_vault_reply(reply, now)
             case BeaconsReceived():
@@ -238,7 +238,7 @@ class BeaconNode:
 
     # ------------------------------------------------------------ partials of the others
 
-    def on_partial(self, sender: str, packet: PartialPacket, now: float) -> list[Effect]:
+    def on_partial(self, sender: str, packet: PartialPacket, now: float, origin: Origin | None = None) -> list[Effect]:
         """A partial came in. `sender` is what the transport says, and proves nothing; the packet is not signed.
 
         raises  as Aggregation.add does
@@ -246,7 +246,7 @@ class BeaconNode:
         if not self._running:
             return []
         current = self._ticker.current(now)
-        kept = self._aggregation.add(packet, self.head, current)
+        kept = self._aggregation.add(packet, self.head, current, origin=origin, now=now)
         effects = self._aggregate(now) if kept else []
         return effects + self._follow_hint(packet.round, current, now)
 

@@ -180,7 +180,7 @@ class BeaconProcess:
             case PartialPacket() as partial:
                 if self._running is None:
                     raise OutOfTurn("DKG not finished yet")
-                return self._running.on_partial(event.sender, partial, now)
+                return self._running.on_partial(event.sender, partial, now, event.origin)
             case DkgPacket() as packet:
                 return self._on_bundle(event.sender, packet, now)
             case SignalPacket() as signal:
@@ -391,7 +391,5 @@ class BeaconProcess:
         if kept.started is None:
             return []
         check_belongs(kept.started.group, self._identity, self._beacon_id)
-        candidates = Candidates(
-            group=kept.started.group, phase_s=kept.started.phase_s, leader=kept.started.leader
-        )
+        candidates = Candidates(group=kept.started.group, phase_s=kept.started.phase_s, leader=kept.started.leader)
         return self._after_keygen(self._begin_keygen(candidates).replay(kept.journal, now), now)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from collective.machine import Due, Persist, Restarted, WakeAt
 from drand.model.chain import Beacon, Round
 from drand.model.group import Group, Peer
-from drand.model.packets import Answer, DkgPacket, Message, PartialPacket, Question
+from drand.model.packets import Answer, DkgPacket, Message, Origin, PartialPacket, Question
 from drand.model.records import Epoch, Phase, Record
 from drand.model.vault_messages import RequestId, UserEntropy, VaultReply, VaultRequest
 
@@ -70,10 +70,14 @@ class Commanded:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A peer sent `message`. `sender` is what the transport says (ip:port), for reports only: never trusted."""
+    """A peer sent `message`. `sender` is what the transport says (ip:port), for reports only: never trusted.
+
+    origin   what the costs of forgeries are counted by; None: they are not counted
+    """
 
     sender: str
     message: Message
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from drand.model.chain import Round
 from drand.model.group import Peer
 from drand.model.packets import Metadata, PartialPacket
 from drand.net.addresses import HostPort
-from drand.net.admission import Admission, Quota, TooBusy, WaitingRoom, network_of
+from drand.net.admission import Admission, Quota, TooBusy, WaitingRoom, network_of, origin_of
 from drand.net.peer_client import PeerClient, encode
 from drand.net.peer_server import PeerServer
 from tests.support.http2_frames import (
@@ -171,3 +171,25 @@ def test_a_quota_counts_in_total_and_by_network():
 )
 def test_the_addresses_of_one_customer_are_one_network(one: str, other: str, same: bool):
     assert (network_of(one) == network_of(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "network"),
+    [
+        ("ipv4:192.0.2.1:5000", {"x-real-ip": "198.51.100.9"}, "192.0.2.1"),
+        ("ipv4:10.0.0.1:5000", {"x-real-ip": "198.51.100.9"}, "10.0.0.1"),
+        ("ipv4:127.0.0.1:5000", {"x-real-ip": "198.51.100.9"}, "198.51.100.9"),
+        ("ipv6:%5B::1%5D:5000", {"x-forwarded-for": "made up, 2001:db8::7"}, "2001:db8::/64"),
+        ("ipv4:127.0.0.1:5000", {"x-real-ip": " "}, "127.0.0.1"),
+        ("ipv4:127.0.0.1:5000", {}, "127.0.0.1"),
+        ("unix:", {}, ""),
+    ],
+)
+def test_only_a_proxy_on_this_machine_is_believed_about_who_calls(peer: str, headers: dict[str, str], network: str):
+    assert origin_of(peer, headers).network == network
+
+
+def test_connections_from_one_network_are_told_apart():
+    one, other = (origin_of(f"ipv4:192.0.2.1:{port}", {}) for port in (1, 2))
+    assert one.network == other.network
+    assert one != other

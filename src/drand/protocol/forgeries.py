@@ -1,0 +1,113 @@
+"""What forged partials may cost: a share of the processor, for each network that sends them and for all together.
+
+A partial is not signed by who sends it, so a stranger forges them for nothing, and to find that out costs us a pairing.
+Only failed verifications are paid for, out of buckets that fill again with time: one for each network, one for all
+networks that never sent a good partial. Whose bucket is empty is refused before anything is computed.
+
+Members must not be locked out by others behind their address (NAT, a proxy). So a connection that brought a good
+partial is known, and pays nothing until it brings a bad one, which ends that. A partial whose place is free, under an
+index that nobody forged, is taken unverified and needs no bucket at all: without forgers nothing of this is noticed.
+Source: ours; v1.5.11 verifies whatever comes (chain/beacon/node.go, ProcessPartialBeacon).
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from collective.errors import Unavailable
+from drand.model.packets import Origin
+from drand.model.schemes import Scheme
+
+STRANGERS_SHARE: Final = 0.1  # of one processor, for the forgeries of all unknown networks together
+NETWORK_SHARE: Final = 0.02  # for those of one network
+SAVED_S: Final = 2.0  # a bucket holds what comes in this time
+LEAST_BURST: Final = 4.0  # verifications
+VERIFICATION_S: Final = 0.002  # decoding, hashing and pairing on BLS12-381
+SLOW_VERIFICATION_S: Final = 0.03  # on BN254, in Python
+MAX_REMEMBERED: Final = 4096  # of each: networks, connections; the one unused for longest is forgotten
+
+KeyT = TypeVar("KeyT")
+
+
+class TooManyForgeries(Unavailable):
+    """Partials that do not verify come from the sender's network faster than they are looked at."""
+
+    hint = "a member whose address is shared with the forger is taken again when the forging ends"
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Verifications that may fail."""
+
+    rate_per_s: float
+    most: float
+    left: float
+    at: float
+
+    def now_left(self, now: float) -> float:
+        """How many, at unix time `now`; a clock that steps back gives none."""
+        self.left = min(self.most, self.left + max(now - self.at, 0.0) * self.rate_per_s)
+        self.at = now
+        return self.left
+
+
+def _bucket(share: float, cost_s: float, now: float) -> _Bucket:
+    rate = share / cost_s
+    most = max(LEAST_BURST, rate * SAVED_S)
+    return _Bucket(rate, most, most, now)
+
+
+class ForgeryBudget:
+    """The buckets of one chain."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        self._cost_s = SLOW_VERIFICATION_S if "BN254" in scheme.suite.name else VERIFICATION_S
+        self._strangers: _Bucket | None = None
+        self._networks: OrderedDict[str, _Bucket] = OrderedDict()
+        self._known_networks: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[Origin, None] = OrderedDict()
+
+    def check(self, origin: Origin | None, now: float) -> None:
+        """Raise TooManyForgeries where a partial from `origin` is not worth verifying now; None is never refused."""
+        if origin is None or origin in self._known:
+            return
+        if self._network(origin, now).now_left(now) < 1:
+            raise TooManyForgeries(f"too many partials from {origin.network} do not verify")
+        if origin.network not in self._known_networks and self._of_strangers(now).now_left(now) < 1:
+            raise TooManyForgeries("too many partials from unknown addresses do not verify")
+
+    def failed(self, origin: Origin | None, now: float) -> None:
+        """A partial from `origin` was verified and is bad."""
+        if origin is None:
+            return
+        self._known.pop(origin, None)
+        buckets = [self._network(origin, now)]
+        if origin.network not in self._known_networks:
+            buckets.append(self._of_strangers(now))
+        for bucket in buckets:
+            bucket.left = max(0.0, bucket.now_left(now) - 1)
+
+    def proved(self, origin: Origin | None) -> None:
+        """A partial from `origin` is good."""
+        if origin is not None:
+            _remember(self._known, origin)
+            _remember(self._known_networks, origin.network)
+
+    def _network(self, origin: Origin, now: float) -> _Bucket:
+        bucket = self._networks.pop(origin.network, None) or _bucket(NETWORK_SHARE, self._cost_s, now)
+        self._networks[origin.network] = bucket
+        if len(self._networks) > MAX_REMEMBERED:
+            self._networks.popitem(last=False)
+        return bucket
+
+    def _of_strangers(self, now: float) -> _Bucket:
+        if self._strangers is None:
+            self._strangers = _bucket(STRANGERS_SHARE, self._cost_s, now)
+        return self._strangers
+
+
+def _remember(known: OrderedDict[KeyT, None], who: KeyT) -> None:
+    known[who] = None
+    known.move_to_end(who)
+    if len(known) > MAX_REMEMBERED:
+        known.popitem(last=False)
