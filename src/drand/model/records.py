@@ -7,6 +7,7 @@ from typing import TypeAlias
 from drand.model.bundles import Bundle
 from drand.model.chain import Beacon, Index
 from drand.model.group import Group
+from drand.model.vault_messages import UserEntropy
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class CeremonyStarted:
     phase_s: int  # length of one phase, at least 1
     started_unix_s: float
     old_group: Group | None = None  # of a resharing
+    entropy: UserEntropy | None = None  # what we deal with, where the operator named a source
 
 
 @dataclass(frozen=True, slots=True)

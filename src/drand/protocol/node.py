@@ -263,6 +263,7 @@ class BeaconProcess:
             leader=candidates.leader,
             phase_s=candidates.phase_s,
             started_unix_s=now,
+            entropy=self._entropy,
         )
         keygen = self._begin_keygen(candidates)
         # A participant left without a bundle begins alone one phase after this; but until the leader begins, it may
@@ -391,5 +392,6 @@ class BeaconProcess:
         if kept.started is None:
             return []
         check_belongs(kept.started.group, self._identity, self._beacon_id)
+        self._entropy = kept.started.entropy
         candidates = Candidates(group=kept.started.group, phase_s=kept.started.phase_s, leader=kept.started.leader)
         return self._after_keygen(self._begin_keygen(candidates).replay(kept.journal, now), now)

@@ -12,6 +12,7 @@ from collective.errors import Malformed
 from drand.model.chain import Index
 from drand.model.group import NANOSECONDS, Group
 from drand.model.records import BundleKept, CeremonyStarted, Epoch, JournalRecord, Phase, PhaseEntered
+from drand.model.vault_messages import UserEntropy
 from drand.wire.bundles import decode_bundle, encode_bundle
 from drand.wire.gen import journal_pb2
 from drand.wire.groups import decode_group, encode_group
@@ -19,6 +20,7 @@ from drand.wire.protobuf import INT64_MAX, at_most, parsed
 
 VERSION = 1
 MAX_EPOCH_ID_BYTES = 256
+MAX_SCRIPT_BYTES = 4096
 
 _TO_PHASE = {
     journal_pb2.PHASE_DEALING: Phase.DEALING,
@@ -124,6 +126,7 @@ def _encode_ceremony(record: CeremonyStarted) -> journal_pb2.CeremonyStarted:
         dkg_timeout_s=record.phase_s,
         started_unix_s=record.started_unix_s,
         old_group=None if record.old_group is None else _encode_group(record.old_group),
+        entropy=None if record.entropy is None else _encode_entropy(record.entropy),
     )
 
 
@@ -134,4 +137,14 @@ def _decode_ceremony(message: journal_pb2.CeremonyStarted) -> CeremonyStarted:
         phase_s=message.dkg_timeout_s,
         started_unix_s=_time(message.started_unix_s),
         old_group=_decode_group(message.old_group) if message.HasField("old_group") else None,
+        entropy=_decode_entropy(message.entropy) if message.HasField("entropy") else None,
     )
+
+
+def _encode_entropy(entropy: UserEntropy) -> journal_pb2.Entropy:
+    return journal_pb2.Entropy(script=entropy.script, user_only=entropy.user_only)
+
+
+def _decode_entropy(message: journal_pb2.Entropy) -> UserEntropy:
+    at_most(message.script.encode(), MAX_SCRIPT_BYTES, "journal: path of a randomness script")
+    return UserEntropy(message.script, message.user_only)

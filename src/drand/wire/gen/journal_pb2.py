@@ -26,23 +26,25 @@ from drand.wire.gen import dkg_pb2 as drand_dot_wire_dot_gen_dot_dkg__pb2
 from drand.wire.gen import drand_pb2 as drand_dot_wire_dot_gen_dot_drand__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64rand/wire/gen/journal.proto\x12\x0fpydrand.journal\x1a\x18\x64rand/wire/gen/dkg.proto\x1a\x1a\x64rand/wire/gen/drand.proto\"\xe5\x01\n\x05\x45ntry\x12\x0f\n\x07version\x18\x01 \x01(\r\x12<\n\x10\x63\x65remony_started\x18\x02 \x01(\x0b\x32 .pydrand.journal.CeremonyStartedH\x00\x12\"\n\x0b\x62undle_kept\x18\x03 \x01(\x0b\x32\x0b.dkg.PacketH\x00\x12\x36\n\rphase_entered\x18\x04 \x01(\x0b\x32\x1d.pydrand.journal.PhaseEnteredH\x00\x12\'\n\x05\x65poch\x18\x05 \x01(\x0b\x32\x16.pydrand.journal.EpochH\x00\x42\x08\n\x06record\"Y\n\x05Group\x12\"\n\x06packet\x18\x01 \x01(\x0b\x32\x12.drand.GroupPacket\x12\x11\n\tperiod_ns\x18\x02 \x01(\x04\x12\x19\n\x11\x63\x61tchup_period_ns\x18\x03 \x01(\x04\"\xa2\x01\n\x0f\x43\x65remonyStarted\x12%\n\x05group\x18\x01 \x01(\x0b\x32\x16.pydrand.journal.Group\x12\x0e\n\x06leader\x18\x02 \x01(\x08\x12\x15\n\rdkg_timeout_s\x18\x03 \x01(\r\x12\x16\n\x0estarted_unix_s\x18\x04 \x01(\x01\x12)\n\told_group\x18\x05 \x01(\x0b\x32\x16.pydrand.journal.Group\"M\n\x0cPhaseEntered\x12%\n\x05phase\x18\x01 \x01(\x0e\x32\x16.pydrand.journal.Phase\x12\x16\n\x0e\x65ntered_unix_s\x18\x02 \x01(\x01\"O\n\x05\x45poch\x12%\n\x05group\x18\x01 \x01(\x0b\x32\x16.pydrand.journal.Group\x12\r\n\x05index\x18\x02 \x01(\r\x12\x10\n\x08\x65poch_id\x18\x03 \x01(\x0c*\x83\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rPHASE_DEALING\x10\x01\x12\x14\n\x10PHASE_RESPONDING\x10\x02\x12\x14\n\x10PHASE_JUSTIFYING\x10\x03\x12\x12\n\x0ePHASE_FINISHED\x10\x04\x12\x10\n\x0cPHASE_FAILED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64rand/wire/gen/journal.proto\x12\x0fpydrand.journal\x1a\x18\x64rand/wire/gen/dkg.proto\x1a\x1a\x64rand/wire/gen/drand.proto\"\xe5\x01\n\x05\x45ntry\x12\x0f\n\x07version\x18\x01 \x01(\r\x12<\n\x10\x63\x65remony_started\x18\x02 \x01(\x0b\x32 .pydrand.journal.CeremonyStartedH\x00\x12\"\n\x0b\x62undle_kept\x18\x03 \x01(\x0b\x32\x0b.dkg.PacketH\x00\x12\x36\n\rphase_entered\x18\x04 \x01(\x0b\x32\x1d.pydrand.journal.PhaseEnteredH\x00\x12\'\n\x05\x65poch\x18\x05 \x01(\x0b\x32\x16.pydrand.journal.EpochH\x00\x42\x08\n\x06record\"Y\n\x05Group\x12\"\n\x06packet\x18\x01 \x01(\x0b\x32\x12.drand.GroupPacket\x12\x11\n\tperiod_ns\x18\x02 \x01(\x04\x12\x19\n\x11\x63\x61tchup_period_ns\x18\x03 \x01(\x04\"\xcd\x01\n\x0f\x43\x65remonyStarted\x12%\n\x05group\x18\x01 \x01(\x0b\x32\x16.pydrand.journal.Group\x12\x0e\n\x06leader\x18\x02 \x01(\x08\x12\x15\n\rdkg_timeout_s\x18\x03 \x01(\r\x12\x16\n\x0estarted_unix_s\x18\x04 \x01(\x01\x12)\n\told_group\x18\x05 \x01(\x0b\x32\x16.pydrand.journal.Group\x12)\n\x07\x65ntropy\x18\x06 \x01(\x0b\x32\x18.pydrand.journal.Entropy\",\n\x07\x45ntropy\x12\x0e\n\x06script\x18\x01 \x01(\t\x12\x11\n\tuser_only\x18\x02 \x01(\x08\"M\n\x0cPhaseEntered\x12%\n\x05phase\x18\x01 \x01(\x0e\x32\x16.pydrand.journal.Phase\x12\x16\n\x0e\x65ntered_unix_s\x18\x02 \x01(\x01\"O\n\x05\x45poch\x12%\n\x05group\x18\x01 \x01(\x0b\x32\x16.pydrand.journal.Group\x12\r\n\x05index\x18\x02 \x01(\r\x12\x10\n\x08\x65poch_id\x18\x03 \x01(\x0c*\x83\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rPHASE_DEALING\x10\x01\x12\x14\n\x10PHASE_RESPONDING\x10\x02\x12\x14\n\x10PHASE_JUSTIFYING\x10\x03\x12\x12\n\x0ePHASE_FINISHED\x10\x04\x12\x10\n\x0cPHASE_FAILED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'drand.wire.gen.journal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=752
-  _globals['_PHASE']._serialized_end=883
+  _globals['_PHASE']._serialized_start=841
+  _globals['_PHASE']._serialized_end=972
   _globals['_ENTRY']._serialized_start=104
   _globals['_ENTRY']._serialized_end=333
   _globals['_GROUP']._serialized_start=335
   _globals['_GROUP']._serialized_end=424
   _globals['_CEREMONYSTARTED']._serialized_start=427
-  _globals['_CEREMONYSTARTED']._serialized_end=589
-  _globals['_PHASEENTERED']._serialized_start=591
-  _globals['_PHASEENTERED']._serialized_end=668
-  _globals['_EPOCH']._serialized_start=670
-  _globals['_EPOCH']._serialized_end=749
+  _globals['_CEREMONYSTARTED']._serialized_end=632
+  _globals['_ENTROPY']._serialized_start=634
+  _globals['_ENTROPY']._serialized_end=678
+  _globals['_PHASEENTERED']._serialized_start=680
+  _globals['_PHASEENTERED']._serialized_end=757
+  _globals['_EPOCH']._serialized_start=759
+  _globals['_EPOCH']._serialized_end=838
 # @@protoc_insertion_point(module_scope)

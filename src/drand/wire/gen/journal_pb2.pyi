@@ -119,6 +119,7 @@ class CeremonyStarted(_message.Message):
     DKG_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     STARTED_UNIX_S_FIELD_NUMBER: _builtins.int
     OLD_GROUP_FIELD_NUMBER: _builtins.int
+    ENTROPY_FIELD_NUMBER: _builtins.int
     leader: _builtins.bool
     dkg_timeout_s: _builtins.int
     started_unix_s: _builtins.float
@@ -128,6 +129,10 @@ class CeremonyStarted(_message.Message):
     def old_group(self) -> Global___Group:
         """only of a resharing"""
 
+    @_builtins.property
+    def entropy(self) -> Global___Entropy:
+        """only where the operator gave a source of its own"""
+
     def __init__(
         self,
         *,
@@ -136,14 +141,37 @@ class CeremonyStarted(_message.Message):
         dkg_timeout_s: _builtins.int = ...,
         started_unix_s: _builtins.float = ...,
         old_group: Global___Group | None = ...,
+        entropy: Global___Entropy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "old_group", b"old_group"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entropy", b"entropy", "group", b"group", "old_group", b"old_group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dkg_timeout_s", b"dkg_timeout_s", "group", b"group", "leader", b"leader", "old_group", b"old_group", "started_unix_s", b"started_unix_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dkg_timeout_s", b"dkg_timeout_s", "entropy", b"entropy", "group", b"group", "leader", b"leader", "old_group", b"old_group", "started_unix_s", b"started_unix_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CeremonyStarted: _TypeAlias = CeremonyStarted  # noqa: Y015
+
+@_typing.final
+class Entropy(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCRIPT_FIELD_NUMBER: _builtins.int
+    USER_ONLY_FIELD_NUMBER: _builtins.int
+    script: _builtins.str
+    user_only: _builtins.bool
+    def __init__(
+        self,
+        *,
+        script: _builtins.str = ...,
+        user_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["script", b"script", "user_only", b"user_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Entropy: _TypeAlias = Entropy  # noqa: Y015
 
 @_typing.final
 class PhaseEntered(_message.Message):

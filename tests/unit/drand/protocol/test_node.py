@@ -1,6 +1,7 @@
 """The machine of one beacon id: from setup through key generation to rounds, and back after a crash."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from drand.model.chain import Round
 from drand.model.packets import DkgPacket, GroupPush, PartialPacket, SignalPacket
 from drand.model.records import CeremonyEnded, CeremonyStarted, EpochStarted, Phase
 from drand.model.schemes import scheme_named
-from drand.model.vault_messages import OpenEpoch, RequestId, SharesCombined, VaultRefused
+from drand.model.vault_messages import DealShares, OpenEpoch, RequestId, SharesCombined, UserEntropy, VaultRefused
 from drand.protocol.ceremony_view import State
 from drand.protocol.setup_rules import AlreadyDone, AlreadyRunning, WrongSecret
 from drand.protocol.steps import (
@@ -25,6 +26,7 @@ from drand.protocol.steps import (
     CulpritNamed,
     Due,
     GroupProposed,
+    JoinCeremony,
     Noted,
     Received,
     Report,
@@ -226,6 +228,27 @@ def test_a_fresh_ceremony_is_refused_where_a_group_exists_also_after_a_restart()
         network.lead(threshold=2)
     with pytest.raises(AlreadyDone):
         network.join(1)
+
+
+def test_a_node_that_died_before_it_dealt_deals_with_the_source_that_its_operator_named(tmp_path: Path):
+    script = tmp_path / "dice"
+    script.write_text("#!/bin/sh\nexec cat /dev/urandom\n")
+    script.chmod(0o700)
+    entropy = UserEntropy(str(script), user_only=True)
+    network = Network(3)
+    network.start()
+    network.lead(threshold=2)
+    network.command(1, JoinCeremony(leader=network.people[0].identity.peer, secret=SECRET, entropy=entropy))
+    network.join(2)
+    network.run_until(lambda: bool(network.disks[1].journal), 30)
+    asked = len(network.log)
+    network.kill(1)
+    network.start(1)
+    network.run_until(lambda: finished(network), 60)
+    requests = [effect.request for number, effect in network.log if number == 1 and isinstance(effect, AskVault)]
+    assert [request.entropy for request in requests if isinstance(request, DealShares)] == [entropy]
+    assert not any(number == 1 and isinstance(effect, AskVault) for number, effect in network.log[:asked])
+    assert finished(network)
 
 
 def test_a_refused_command_leaves_a_process_that_can_still_begin():

@@ -10,6 +10,7 @@ from collective.errors import Malformed
 from drand.model.chain import Index
 from drand.model.group import Group
 from drand.model.records import BundleKept, CeremonyStarted, Epoch, JournalRecord, Phase, PhaseEntered
+from drand.model.vault_messages import UserEntropy
 from drand.wire.gen import journal_pb2
 from drand.wire.journal import decode_epoch, decode_journal_record, encode_epoch, encode_journal_record
 from tests.support.wire_samples import assert_only_malformed, bundles, damaged, group, groups, u32
@@ -22,6 +23,7 @@ ceremonies = st.builds(
     phase_s=u32,
     started_unix_s=times,
     old_group=st.none() | groups(finished=True),
+    entropy=st.none() | st.builds(UserEntropy, st.text(max_size=100), st.booleans()),
 )
 records: st.SearchStrategy[JournalRecord] = (
     ceremonies | st.builds(BundleKept, bundles()) | st.builds(PhaseEntered, st.sampled_from(Phase), times)
