@@ -30,16 +30,19 @@ def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:
         raise DiskRefused(f"cannot make the folder {path}: {error.strerror}") from error
 
 
-def replace_file(path: Path, data: bytes, mode: int) -> None:
+def replace_file(path: Path, data: bytes, mode: int, *, derived: bool = False) -> None:
     """Make `path` hold `data` with exactly `mode`: after a crash it is either the old file or the new one, whole.
 
-    Durable when it returns. The data waits in `.<name>.<pid>.tmp` of the same folder; raises DiskRefused.
+    derived   from what is on disk already and makes it again: which of the two it is does not matter then
+    Durable when it returns, unless derived. The data waits in `.<name>.<pid>.tmp` of the same folder; raises
+    DiskRefused.
     """
     waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _write_synced(waiting, data, mode)
         waiting.replace(path)
-        sync_folder(path.parent)
+        if not derived:
+            sync_folder(path.parent)
     except OSError as error:
         waiting.unlink(missing_ok=True)
         raise DiskRefused(f"cannot write {path}: {error.strerror}") from error

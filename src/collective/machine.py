@@ -7,7 +7,8 @@ writes no log; everything it knows came in as an event and everything it wants g
 
 The order is the contract. A shell (the asyncio runner of a daemon, or the simulated world) carries effects out in list
 order, and `Persist` is a barrier: nobody else sees what follows it before the record is on disk. So a machine that
-must not forget a message it has sent puts `Persist` in front of `Send`.
+must not forget a message it has sent puts `Persist` in front of `Send`. A shell may put a record on disk earlier than
+it has to, together with others of the same answer: `records_first`.
 
 One machine is stepped by one task; `handle` is never entered twice at once. An event that the protocol refuses makes
 `handle` raise a `CollectiveError`, and then the machine has not changed.
@@ -15,8 +16,9 @@ One machine is stepped by one task; `handle` is never entered twice at once. An 
 Source of the idea: etcd-io/raft (Ready: what is saved BEFORE messages are sent), h11, mitmproxy's events and commands.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 EventT = TypeVar("EventT", contravariant=True)
 EffectT = TypeVar("EffectT")
@@ -58,3 +60,18 @@ class Restarted(Generic[RecordT]):
     """The process starts; `records` are what `Persist` kept, oldest first."""
 
     records: tuple[RecordT, ...]
+
+
+def records_first(effects: Iterable[EffectT]) -> tuple[list[Any], list[EffectT]]:
+    """One answer of a machine, split: the records of all its `Persist`, and its other effects; both in their order.
+
+    Who keeps all the records at once, and then carries out the rest, passes every barrier, and waits for the disk once.
+    """
+    records: list[Any] = []
+    others: list[EffectT] = []
+    for effect in effects:
+        if isinstance(effect, Persist):
+            records.append(effect.record)
+        else:
+            others.append(effect)
+    return records, others

@@ -1,5 +1,7 @@
 """The thin shell around a step machine: hands it events one at a time and carries out its effects in order.
 
+Records come first: all that one event makes the machine keep is kept in one go, before any of its other effects.
+
 Everything happens in the thread of one asyncio loop. `step` runs the machine and performs its effects before it
 returns, so "one machine is stepped by one task" holds without a lock: an event that comes up while effects are being
 performed waits in a queue until they are done. `perform` must not block for long; what takes time (a call to a peer, a
@@ -8,12 +10,12 @@ vault behind a link) is started there and comes back later as an event of its ow
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from collective.clock import Clock
 from collective.errors import CollectiveError
-from collective.machine import Due, Machine, WakeAt
+from collective.machine import Due, Machine, WakeAt, records_first
 
 EventT = TypeVar("EventT")
 EffectT = TypeVar("EffectT")
@@ -23,17 +25,24 @@ LONGEST_NAP_S = 5.0  # alarms look at the wall clock at least this often, so tha
 
 
 class Runner(Generic[EventT, EffectT]):
-    """Steps `machine`; `perform` carries out one effect; `refused` hears of posted events that the machine refused."""
+    """Steps `machine`.
+
+    persist   keeps records, in this order, all or none; nothing else of the event's effects is performed before
+    perform   carries out one effect, no `Persist`
+    refused   hears of posted events that the machine refused
+    """
 
     def __init__(
         self,
         machine: Machine[EventT, EffectT],
         *,
+        persist: Callable[[Sequence[Any]], None],
         perform: Callable[[EffectT], None],
         refused: Callable[[EventT, CollectiveError], None],
         clock: Clock,
     ) -> None:
         self.machine = machine
+        self._persist = persist
         self._perform = perform
         self._refused = refused
         self._clock = clock
@@ -43,8 +52,8 @@ class Runner(Generic[EventT, EffectT]):
     def step(self, event: EventT) -> None:
         """Hand over `event`, perform what follows, then whatever was posted meanwhile.
 
-        Raises the machine's own refusal of `event`, and whatever `perform` raises (then the rest of that event's
-        effects were not carried out: a record that is not on disk must hold back what depends on it).
+        Raises the machine's own refusal of `event`, and whatever `persist` and `perform` raise (then the rest of that
+        event's effects were not carried out: a record that is not on disk must hold back what depends on it).
         """
         if self._stepping:
             raise RuntimeError("step() called while effects are performed; use post()")
@@ -59,7 +68,7 @@ class Runner(Generic[EventT, EffectT]):
     def post(self, event: EventT) -> None:
         """Hand over `event` now, or after the current effects; the machine's refusal goes to `refused`.
 
-        What `perform` raises is raised here, too: it is no refusal, the machine is ahead of what was carried out.
+        What `persist` and `perform` raise is raised here, too: it is no refusal, the machine is ahead of what was done.
         """
         self._waiting.append(event)
         if self._stepping:
@@ -72,7 +81,13 @@ class Runner(Generic[EventT, EffectT]):
             self._waiting.clear()
 
     def _carry_out(self, event: EventT) -> None:
-        for effect in self.machine.handle(event, self._clock.now()):
+        self._perform_all(self.machine.handle(event, self._clock.now()))
+
+    def _perform_all(self, effects: list[EffectT]) -> None:
+        records, others = records_first(effects)
+        if records:
+            self._persist(records)
+        for effect in others:
             self._perform(effect)
 
     def _drain(self) -> None:
@@ -85,8 +100,7 @@ class Runner(Generic[EventT, EffectT]):
             except CollectiveError as error:
                 self._refused(event, error)
                 continue
-            for effect in effects:
-                self._perform(effect)
+            self._perform_all(effects)
         raise RuntimeError(f"more than {MAX_NESTED} events within one step")
 
 

@@ -181,6 +181,23 @@ def test_a_ceremony_opens_extends_and_replaces_the_journal(store: BeaconStore):
     assert store.journal() == (again,)
 
 
+def test_records_given_together_are_kept_in_their_order(store: BeaconStore):
+    beacons = chain(2)
+    store.persist(STARTED, ENTERED, BUNDLE)
+    assert store.journal() == (STARTED, ENTERED, BUNDLE)
+    store.persist(EpochStarted(EPOCH), BeaconStored(beacons[0]), BeaconStored(beacons[1]))
+    assert (store.journal(), store.epoch(), store.last()) == ((), EPOCH, beacons[1])
+
+
+def test_of_records_given_together_all_are_kept_or_none(store: BeaconStore):
+    store.persist(STARTED)
+    with pytest.raises(OutOfOrder):
+        store.persist(BUNDLE, BeaconStored(chain(3)[0]), EpochStarted(EPOCH), BeaconStored(chain(3)[3]))
+    assert (store.journal(), store.epoch(), store.last()) == ((STARTED,), None, None)
+    store.persist(BUNDLE)
+    assert store.journal() == (STARTED, BUNDLE)
+
+
 def test_a_failed_ceremony_closes_the_journal_and_leaves_the_epoch(store: BeaconStore):
     store.persist(EpochStarted(EPOCH))
     store.persist(STARTED)

@@ -32,10 +32,10 @@ class Moody(MemoryStore):
         self.unreadable = False
         self.closed = False
 
-    def persist(self, record: Record) -> None:
+    def persist(self, *records: Record) -> None:
         if self.failure is not None:
             raise self.failure
-        super().persist(record)
+        super().persist(*records)
 
     def journal(self) -> Any:
         if self.unreadable:

@@ -1,12 +1,14 @@
 """The public side of a secret polynomial: its coefficients times the generator (Feldman's commitments)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from collective.errors import BadSetting, Malformed, MalformedPoint
 from collective.groups.group import Point, PrimeGroup
 from collective.sharing.lagrange import abscissa
 
 MAX_CACHED_EVALUATIONS = 4096
+MAX_KNOWN = 32  # decoded polynomials
 
 
 class PublicPolynomial:
@@ -67,15 +69,7 @@ class PublicPolynomial:
 
         raises  Malformed on an empty list, MalformedPoint naming the coefficient that is no point, or is the identity
         """
-        if not encoded:
-            raise Malformed("a public polynomial has at least one coefficient")
-        commits = []
-        for place, data in enumerate(encoded):
-            try:
-                commits.append(group.decode(data))
-            except MalformedPoint as error:
-                raise MalformedPoint(f"coefficient {place}: {error}") from error
-        return cls(group, commits)
+        return cls(group, _decoded(group, tuple(encoded)))  # type: ignore[arg-type]  # a group is hashed as an object
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PublicPolynomial):
@@ -87,3 +81,17 @@ class PublicPolynomial:
 
     def __repr__(self) -> str:
         return f"PublicPolynomial({self.group.name}, threshold={self.threshold}, key={self.encode()[0].hex()})"
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def _decoded(group: PrimeGroup, encoded: tuple[bytes, ...]) -> tuple[Point, ...]:
+    """The points of a polynomial. In a key generation each one is decoded when it comes, is judged, and is combined."""
+    if not encoded:
+        raise Malformed("a public polynomial has at least one coefficient")
+    commits = []
+    for place, data in enumerate(encoded):
+        try:
+            commits.append(group.decode(data))
+        except MalformedPoint as error:
+            raise MalformedPoint(f"coefficient {place}: {error}") from error
+    return tuple(commits)

@@ -216,7 +216,9 @@ class BeaconShell:
     def _new_runner(self) -> Runner[Event, Effect]:
         boot = self._outside.entropy.bytes(BOOT_BYTES).hex()
         machine = BeaconProcess(self.identity, self.beacon_id, Ids(boot))
-        return Runner(machine, perform=self._perform, refused=self._refused, clock=self._outside.clock)
+        return Runner(
+            machine, persist=self._persist, perform=self._perform, refused=self._refused, clock=self._outside.clock
+        )
 
     def _quiet(self) -> None:
         self._alarms.cancel_all()
@@ -274,6 +276,17 @@ class BeaconShell:
 
     # ------------------------------------------------------------ effects
 
+    def _persist(self, records: Sequence[Record]) -> None:
+        """The barrier: on disk when it returns, all of them or none."""
+        try:
+            self.store.persist(*records)
+            for record in records:
+                if isinstance(record, EpochStarted):
+                    self._export_group(record.epoch.group)
+                    self._outside.observer.settled(self, record.epoch.group)
+        except Exception as error:
+            raise _EffectFailed from error
+
     def _perform(self, effect: Effect) -> None:
         try:
             self._carry_out(effect)
@@ -282,11 +295,8 @@ class BeaconShell:
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
-            case Persist(record):
-                self.store.persist(record)
-                if isinstance(record, EpochStarted):
-                    self._export_group(record.epoch.group)
-                    self._outside.observer.settled(self, record.epoch.group)
+            case Persist(record):  # the runner hands them over first, together
+                self._persist((record,))
             case Send(peers, message):
                 self._errands.send(peers, message)
             case Call():

@@ -72,8 +72,8 @@ def read_group_file(path: Path) -> Group | None:
 
 
 def write_group_file(path: Path, group: Group) -> None:
-    """Replace the group file atomically, as Go writes it."""
-    replace_file(path, encode_group_file(group), GROUP_FILE_MODE)
+    """Replace the group file atomically, as Go writes it; the next start makes it again where it was lost."""
+    replace_file(path, encode_group_file(group), GROUP_FILE_MODE, derived=True)
 
 
 def settle_epoch(folder: BeaconFolder, identity: Identity, store: BeaconStore, vault: InprocLink, now: float) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from collective.errors import InvalidSignature, Malformed
 from drand.errors import InvalidGroup
@@ -11,6 +12,8 @@ from drand.model.schemes import Scheme
 
 NANOSECONDS = 1_000_000_000
 MAX_GROUP_SIZE = 1024  # ours: v1.5.11 has no bound; partial indices would allow 65536
+
+MAX_KNOWN_SIGNATURES = 256  # self-signatures that verified; of a larger ceremony each is verified a few times
 
 
 def _blake2b_256(data: bytes) -> bytes:
@@ -56,7 +59,16 @@ class Identity:
         """Raise InvalidSignature (or MalformedPoint) unless the identity is signed by its own key."""
         if not self.signature:
             raise InvalidSignature(f"the identity of {self.address} is not self-signed")
-        self.scheme.bls.verify(self.scheme.decode_key(self.key), self.hash(), self.signature)
+        _verify_self_signature(self.scheme, self.key, self.signature)
+
+
+@lru_cache(maxsize=MAX_KNOWN_SIGNATURES)
+def _verify_self_signature(scheme: Scheme, key: bytes, signature: bytes) -> None:
+    """Raises as BlsScheme.verify. One that verified is known from then on: in a ceremony it comes again and again.
+
+    A pairing costs a millisecond; what failed is not remembered.
+    """
+    scheme.bls.verify(scheme.decode_key(key), _blake2b_256(key), signature)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from collective.groups.group import Point
 from collective.machine import Persist
 from collective.sealing import ecies
 from collective.secret import SCALAR_BYTES
+from collective.sharing.commitment import PublicPolynomial
 from collective.signatures import schnorr
 from drand.model.bundles import Bundle, DealBundle, DkgTerms, JustificationBundle, Participant, ResponseBundle
 from drand.model.chain import Index
@@ -229,6 +230,9 @@ class EchoBroadcast:
         Only done for what its author signed: to decode points is the most expensive check of all.
         """
         if isinstance(bundle, DealBundle):
+            if len(bundle.commits) == self.terms.threshold:
+                PublicPolynomial.decode(self.terms.scheme.key_group, bundle.commits)  # known when it is judged
+                return
             for commit in bundle.commits:
                 self.terms.scheme.decode_key(commit)
         if isinstance(bundle, JustificationBundle):

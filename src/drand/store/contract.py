@@ -26,8 +26,11 @@ class BeaconStore(Protocol):
     One process writes; others may read at the same time.
     """
 
-    def persist(self, record: Record) -> None:
-        """Carry out one `Persist`: append beacons, or extend, replace or close the journal, or start an epoch."""
+    def persist(self, *records: Record) -> None:
+        """Carry out one `Persist` or several, in order and in one transaction.
+
+        Each appends beacons, or extends, replaces or closes the journal, or starts an epoch. Raises as `append`.
+        """
         ...
 
     def append(self, beacons: Sequence[Beacon]) -> None:

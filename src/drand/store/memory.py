@@ -18,7 +18,7 @@ from drand.model.records import (
     PhaseEntered,
     Record,
 )
-from drand.store.contract import StoreFailed
+from drand.store.contract import OutOfOrder, StoreFailed
 from drand.store.rules import new_beacons
 from drand.store.sqlite import open_store
 
@@ -33,9 +33,19 @@ class MemoryStore:
         self._journal: list[JournalRecord] = []
         self._closed = False
 
-    def persist(self, record: Record) -> None:
-        """Carry out one `Persist`."""
+    def persist(self, *records: Record) -> None:
+        """Carry out some `Persist`, in order; all or none."""
         self._must_be_open()
+        before = (list(self._beacons), list(self._epochs), list(self._journal)) if len(records) > 1 else None
+        try:
+            for record in records:
+                self._keep(record)
+        except OutOfOrder:
+            if before is not None:
+                self._beacons, self._epochs, self._journal = before
+            raise
+
+    def _keep(self, record: Record) -> None:
         match record:
             case BeaconStored(beacon):
                 self.append((beacon,))

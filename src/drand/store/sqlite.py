@@ -51,34 +51,40 @@ class SqliteStore:
         self._chained = chained
         self._lock = lock
 
-    def persist(self, record: Record) -> None:
-        """Carry out one `Persist`, in one transaction."""
+    def persist(self, *records: Record) -> None:
+        """Carry out some `Persist`, in order and in one transaction: the disk is waited for once."""
+        with self._transaction() as connection:
+            for record in records:
+                self._keep(connection, record)
+
+    def _keep(self, connection: sqlite3.Connection, record: Record) -> None:
         match record:
             case BeaconStored(beacon):
-                self.append((beacon,))
+                self._add(connection, (beacon,))
             case BeaconsStored(beacons):
-                self.append(beacons)
+                self._add(connection, beacons)
             case CeremonyStarted():
-                self._replace_journal(record)
+                connection.execute("DELETE FROM journal")
+                connection.execute("INSERT INTO journal (body) VALUES (?)", (encode_journal_record(record),))
             case BundleKept() | PhaseEntered():
-                with self._transaction() as connection:
-                    connection.execute("INSERT INTO journal (body) VALUES (?)", (encode_journal_record(record),))
+                connection.execute("INSERT INTO journal (body) VALUES (?)", (encode_journal_record(record),))
             case EpochStarted(epoch):
-                with self._transaction() as connection:
-                    connection.execute("INSERT INTO epochs (body) VALUES (?)", (encode_epoch(epoch),))
-                    connection.execute("DELETE FROM journal")
+                connection.execute("INSERT INTO epochs (body) VALUES (?)", (encode_epoch(epoch),))
+                connection.execute("DELETE FROM journal")
             case CeremonyEnded():
-                with self._transaction() as connection:
-                    connection.execute("DELETE FROM journal")
+                connection.execute("DELETE FROM journal")
             case _:
                 assert_never(record)
 
     def append(self, beacons: Sequence[Beacon]) -> None:
         """Append beacons that follow the last stored one, in one transaction; raises OutOfOrder."""
         with self._transaction() as connection:
-            fresh = new_beacons(beacons, last=self.last(), stored=self.get, chained=self._chained)
-            rows = [(beacon.round, beacon.signature) for beacon in fresh]
-            connection.executemany("INSERT INTO beacons VALUES (?, ?)", rows)
+            self._add(connection, beacons)
+
+    def _add(self, connection: sqlite3.Connection, beacons: Sequence[Beacon]) -> None:
+        fresh = new_beacons(beacons, last=self.last(), stored=self.get, chained=self._chained)
+        rows = [(beacon.round, beacon.signature) for beacon in fresh]
+        connection.executemany("INSERT INTO beacons VALUES (?, ?)", rows)
 
     def last(self) -> Beacon | None:
         """The beacon of the highest round; two look-ups by key."""
@@ -168,11 +174,6 @@ class SqliteStore:
         finally:
             if self._lock is not None:
                 self._lock.release()
-
-    def _replace_journal(self, record: CeremonyStarted) -> None:
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM journal")
-            connection.execute("INSERT INTO journal (body) VALUES (?)", (encode_journal_record(record),))
 
     def _beacons(self, rows: Sequence[tuple[int, bytes]]) -> list[Beacon]:
         """Beacons from ascending rows; the first row is dropped in a chained scheme unless it is round 0."""

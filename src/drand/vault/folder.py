@@ -157,11 +157,11 @@ class VaultFolder:
             raise DamagedIdentityFile(f"{self.identity_file}: {error}") from error
 
     def save_share(self, share: Share) -> None:
-        """Replace `dist_key.private`; a file that holds this share already is left alone."""
+        """Replace `dist_key.private`, made from the vault's state; a file that holds this share is left alone."""
         data = encode_share_file(share)
         make_folder(self.share_file.parent)
         if not _holds(self.share_file, data):
-            replace_file(self.share_file, data, PRIVATE_MODE)
+            replace_file(self.share_file, data, PRIVATE_MODE, derived=True)
 
     def mend_share(self, share: Share) -> str:
         """Make `dist_key.private` hold `share`; what was wrong with it and what was done, "" where it was right.

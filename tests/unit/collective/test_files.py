@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collective.files import DiskRefused, replacing_file
+from collective.files import DiskRefused, replace_file, replacing_file
 
 
 def test_a_file_written_piece_by_piece_replaces_the_old_one_at_the_end(tmp_path: Path):
@@ -54,3 +54,23 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path):
     with pytest.raises(DiskRefused, match="No space"):
         write_to_a_full_disk(tmp_path / "file")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_only_what_can_be_made_again_may_be_the_old_file_after_a_crash(
+    derived: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    flushed: list[tuple[str, bytes]] = []
+    fsync = os.fsync
+
+    def seen(handle: int) -> None:
+        flushed.append((Path(os.readlink(f"/proc/self/fd/{handle}")).name, path.read_bytes()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    replace_file(path, b"new", 0o600, derived=derived)
+    whole = (f".file.{os.getpid()}.tmp", b"old")  # what is moved into place is on disk before
+    assert flushed == [whole] + [(tmp_path.name, b"new")] * (not derived)
+    assert path.read_bytes() == b"new"

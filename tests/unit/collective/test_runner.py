@@ -1,10 +1,12 @@
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from collective.errors import CollectiveError, OutOfTurn
-from collective.machine import Due, WakeAt
+from collective.machine import Due, Persist, WakeAt
 from collective.runner import LONGEST_NAP_S, MAX_NESTED, Alarms, Runner
 
 
@@ -20,18 +22,18 @@ class VirtualClock:
 class Script:
     """Answers each event with the effects that the script holds for it; refuses unknown ones."""
 
-    effects: dict[str, list[str]]
+    effects: dict[str, list[Any]]
     seen: list[tuple[str, float]] = field(default_factory=list)
 
-    def handle(self, event: str, now: float) -> list[str]:
+    def handle(self, event: str, now: float) -> list[Any]:
         if event not in self.effects:
             raise OutOfTurn(f"{event} is not in the script")
         self.seen.append((event, now))
         return self.effects[event]
 
 
-def make(effects: dict[str, list[str]], **perform: str):
-    done: list[str] = []
+def make(effects: dict[str, list[Any]], **perform: str):
+    done: list[Any] = []
     refused: list[tuple[str, CollectiveError]] = []
 
     def carry_out(effect: str) -> None:
@@ -40,15 +42,51 @@ def make(effects: dict[str, list[str]], **perform: str):
             runner.post(perform[effect])
 
     runner = Runner(
-        Script(effects), perform=carry_out, refused=lambda e, x: refused.append((e, x)), clock=VirtualClock()
+        Script(effects),
+        persist=lambda records: done.append(("kept", *records)),
+        perform=carry_out,
+        refused=lambda e, x: refused.append((e, x)),
+        clock=VirtualClock(),
     )
     return runner, done, refused
 
 
+def nothing_kept(records: Sequence[Any]) -> None:
+    raise AssertionError("this script keeps nothing")
+
+
 def test_effects_are_performed_in_the_order_the_machine_gave_them():
-    runner, done, _ = make({"a": ["persist", "send", "report"]})
+    runner, done, _ = make({"a": ["ask", "send", "report"]})
     runner.step("a")
-    assert done == ["persist", "send", "report"]
+    assert done == ["ask", "send", "report"]
+
+
+def test_what_one_event_makes_the_machine_keep_is_kept_together_before_anything_else():
+    runner, done, _ = make(
+        {"a": [Persist("one"), "send", Persist("two"), "ask"], "b": [Persist("three"), "report"]}, ask="b"
+    )
+    runner.step("a")
+    assert done == [("kept", "one", "two"), "send", "ask", ("kept", "three"), "report"]
+
+
+def test_a_record_that_is_not_kept_holds_back_all_effects():
+    done: list[Any] = []
+
+    def full(records: Sequence[Any]) -> None:
+        raise OSError("disk full")
+
+    runner = Runner(
+        Script({"a": ["report", Persist("bundle"), "send"]}),
+        persist=full,
+        perform=done.append,
+        refused=lambda event, error: None,
+        clock=VirtualClock(),
+    )
+    with pytest.raises(OSError, match="disk full"):
+        runner.step("a")
+    with pytest.raises(OSError, match="disk full"):
+        runner.post("a")
+    assert done == []
 
 
 def test_an_event_posted_by_an_effect_waits_until_the_other_effects_are_done():
@@ -84,6 +122,7 @@ def test_an_effect_that_fails_holds_back_what_follows_it():
 
     runner = Runner(
         Script({"a": ["persist", "send"], "b": ["other"]}),
+        persist=nothing_kept,
         perform=carry_out,
         refused=lambda event, error: None,
         clock=VirtualClock(),
@@ -103,6 +142,7 @@ def test_an_effect_that_fails_after_a_posted_event_is_no_refusal():
 
     runner = Runner(
         Script({"a": ["persist"]}),
+        persist=nothing_kept,
         perform=carry_out,
         refused=lambda event, error: refused.append(event),
         clock=VirtualClock(),
@@ -114,7 +154,11 @@ def test_an_effect_that_fails_after_a_posted_event_is_no_refusal():
 
 def test_stepping_from_within_an_effect_is_a_programming_error():
     runner = Runner(
-        Script({"a": ["again"]}), perform=lambda _: runner.step("a"), refused=lambda e, x: None, clock=VirtualClock()
+        Script({"a": ["again"]}),
+        persist=nothing_kept,
+        perform=lambda _: runner.step("a"),
+        refused=lambda e, x: None,
+        clock=VirtualClock(),
     )
     with pytest.raises(RuntimeError, match="post"):
         runner.step("a")

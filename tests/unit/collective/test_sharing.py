@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collective.errors import BadSetting, Malformed, MalformedPoint, NotEnoughShares
 from collective.groups.bls12381 import bls12381
-from collective.groups.group import HashableGroup
+from collective.groups.group import HashableGroup, Point
 from collective.groups.toy import toy
 from collective.secret import SecretScalar
 from collective.sharing import commitment, dealing
@@ -147,6 +147,36 @@ def test_a_commitment_that_is_no_point_is_named() -> None:
         PublicPolynomial.decode(TOY, [TOY.encode(TOY.identity()), *encoded])
     with pytest.raises(Malformed):
         PublicPolynomial.decode(TOY, [])
+
+
+class Counting:
+    """A group that counts what it decodes."""
+
+    def __init__(self, group: HashableGroup) -> None:
+        self.group, self.decoded = group, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.group, name)
+
+    def decode(self, data: bytes, *, allow_identity: bool = False) -> Point:
+        self.decoded += 1
+        return self.group.decode(data, allow_identity=allow_identity)
+
+
+def test_a_polynomial_that_comes_again_is_not_decoded_again() -> None:
+    group, encoded = Counting(TOY), polynomial(3).commit(TOY).encode()
+    first, again = (PublicPolynomial.decode(group, encoded) for _ in range(2))  # type: ignore[arg-type]
+    assert first == again
+    assert group.decoded == 3
+    with pytest.raises(MalformedPoint):
+        PublicPolynomial.decode(group, [*encoded, b"short"])  # type: ignore[arg-type]
+    with pytest.raises(MalformedPoint):  # what is no polynomial is none the second time
+        PublicPolynomial.decode(group, [*encoded, b"short"])  # type: ignore[arg-type]
+    for constant in range(1, commitment.MAX_KNOWN + 1):
+        PublicPolynomial.decode(group, [TOY.encode(TOY.multiply(TOY.generator(), constant))])  # type: ignore[arg-type]
+    before = group.decoded
+    PublicPolynomial.decode(group, encoded)  # type: ignore[arg-type]
+    assert group.decoded == before + 3, "only MAX_KNOWN are remembered"
 
 
 def test_the_memory_of_evaluations_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

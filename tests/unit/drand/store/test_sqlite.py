@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drand.model.chain import Beacon, Round
-from drand.model.records import EpochStarted
+from drand.model.records import BeaconStored, EpochStarted
 from drand.store.contract import BeaconStore, OutOfOrder, StoreFailed
 from drand.store.memory import MemoryStore
 from drand.store.schema import StoreInUse
@@ -47,6 +47,18 @@ def test_everything_is_there_when_it_is_opened_again(path: Path):
     store = open_store(path, chained=True)
     assert store.range(Round(0), 10) == beacons
     assert store.journal() == (STARTED, BUNDLE, ENTERED)
+    store.close()
+
+
+def test_records_given_together_are_one_transaction(path: Path):
+    store, statements = open_store(path, chained=True), list[str]()
+    assert store._connection is not None
+    store._connection.set_trace_callback(statements.append)
+    store.persist(STARTED, ENTERED, BUNDLE, BeaconStored(chain(0)[0]))
+    assert [one for one in statements if one.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+    store.close()
+    store = open_store(path, chained=True)
+    assert (store.journal(), store.last()) == ((STARTED, ENTERED, BUNDLE), chain(0)[0])
     store.close()
 
 
@@ -235,7 +247,7 @@ LIMITED_WRITER = """
 import resource, sys
 from pathlib import Path
 from drand.model.chain import Round
-from drand.model.records import EpochStarted
+from drand.model.records import BeaconStored, EpochStarted
 from drand.store.contract import StoreFailed
 from drand.store.sqlite import open_store
 from tests.support.stored import chain

@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from collective.errors import BadSetting, Unavailable
+from collective.errors import BadSetting, InvalidSignature, Unavailable
+from collective.groups.group import Point
 from collective.secret import SecretScalar
+from collective.signatures.bls import BlsScheme
 from drand.model.schemes import SCHEME_NAMES, scheme_named
 from drand.model.vault_messages import EpochOpened, IdentityShown, OpenEpoch, ShowIdentity, SignPartial, VaultRefused
 from drand.vault.folder import DamagedKeyFile, KeyPairExists, NoKeyPair, VaultFolder, make_key_pair, self_signed
@@ -40,6 +43,29 @@ def test_a_new_key_pair_signs_itself_and_comes_back_from_its_files(tmp_path: Pat
     folder = VaultFolder(tmp_path / "one")
     folder.save_key_pair(keys)
     assert folder.load_key_pair() == keys
+
+
+def test_a_self_signature_is_verified_once_and_a_wrong_one_every_time(monkeypatch: pytest.MonkeyPatch):
+    scheme = scheme_named(SCHEME_NAMES[0])
+    one, other = (make_key_pair("a:1", tls=False, scheme=scheme, entropy=SeededEntropy(n)).identity for n in (71, 72))
+    verified: list[bytes] = []
+    verify = BlsScheme.verify
+
+    def counted(self: BlsScheme, public_key: Point, message: bytes, signature: bytes) -> None:
+        verified.append(signature)
+        verify(self, public_key, message, signature)
+
+    monkeypatch.setattr(BlsScheme, "verify", counted)
+    for address in ("a:1", "b:2"):  # the signature covers the key only
+        replace(one, address=address).check_self_signature()
+    assert verified == [one.signature]
+    forged = replace(one, signature=other.signature)
+    for _ in range(2):
+        with pytest.raises(InvalidSignature):
+            forged.check_self_signature()
+    assert verified == [one.signature, other.signature, other.signature]
+    with pytest.raises(InvalidSignature, match="not self-signed"):
+        replace(one, signature=b"").check_self_signature()
 
 
 @pytest.mark.parametrize("case", vectors.v1_cases("keypair"))
@@ -180,6 +206,7 @@ async def test_an_opened_share_is_written_where_go_reads_it_and_can_be_adopted_f
 
 SIGNER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from drand.model.vault_messages import PartialSigned
 from drand.vault.links import open_vault
