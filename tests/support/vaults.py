@@ -6,7 +6,8 @@ from itertools import count
 from typing import TypeVar
 
 from collective.entropy import Entropy
-from drand.model.bundles import DealBundle, DkgTerms, OldSharing, Participant, session_id
+from collective.sharing.threshold import PartialSignature, recover
+from drand.model.bundles import Deal, DealBundle, DkgTerms, OldSharing, Participant, session_id
 from drand.model.chain import Beacon, Index, Round
 from drand.model.group import NANOSECONDS, Group, indexed
 from drand.model.schemes import Scheme
@@ -18,6 +19,7 @@ from drand.model.vault_messages import (
     EpochOpened,
     JudgeDeals,
     OpenEpoch,
+    PartialSigned,
     RequestId,
     SharesCombined,
     SharesDealt,
@@ -210,3 +212,27 @@ def sign_request(epoch_id: bytes, round_: int, previous: bytes) -> SignPartial:
 def genesis(group: Group) -> Beacon:
     """Round 0."""
     return Beacon(Round(0), group.genesis_seed)
+
+
+def first_round(ceremony: Ceremony, ends: list[SharesCombined], signers: list[int]) -> bytes:
+    """The collective signature of round 1, put together from these nodes' partials and verified."""
+    scheme, group = ceremony.scheme, ceremony.group(ends[0].commits)
+    previous = genesis(group).signature
+    partials = {}
+    for at in signers:
+        reply = ceremony.sites[at].ask(sign_request(ends[at].epoch_id, 1, previous), PartialSigned)
+        partial = PartialSignature.decode(reply.partial, scheme.signature_bytes)
+        assert partial.index == ends[at].index
+        partials[partial.index] = scheme.signature_group.decode(partial.signature)
+    signature = scheme.signature_group.encode(recover(scheme.signature_group, partials, len(group.public_key)))
+    scheme.bls.verify(scheme.decode_key(group.public_key[0]), scheme.digest(1, previous), signature)
+    return signature
+
+
+def corrupted(bundle: DealBundle, holder: int) -> DealBundle:
+    """The bundle with one sealed share that does not open."""
+    deals = tuple(
+        Deal(deal.share_index, bytes(len(deal.encrypted_share))) if deal.share_index == holder else deal
+        for deal in bundle.deals
+    )
+    return replace(bundle, deals=deals)

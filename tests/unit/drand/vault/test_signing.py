@@ -157,6 +157,21 @@ def test_two_shares_of_one_key_never_sign_two_messages_for_a_round():
     assert signed(site, new.epoch_id, 20)
 
 
+def test_two_keys_have_a_memory_each():
+    """A round of one chain says nothing about the same round of another."""
+    ceremony = Ceremony(3, 2)
+    first = ceremony.run()[0]
+    ceremony.terms = replace(ceremony.terms, session_id=b"\x01" * 32)
+    second = ceremony.combine(0, ceremony.deals())
+    ceremony.open(0, second)
+    site = ceremony.sites[0]
+    site.clock.unix_s = GENESIS_S + 1000 * PERIOD_S
+    signed(site, first.epoch_id, 20)
+    signed(site, second.epoch_id, 20, bytes(16))
+    for end, other in ((first, bytes(16)), (second, PREVIOUS)):
+        assert "one message" in site.refusal(sign_request(end.epoch_id, 20, other)).reason
+
+
 # ------------------------------------------------------------------ the group is named once
 
 
@@ -206,6 +221,7 @@ def test_a_share_is_opened_for_its_own_group_only():
         (replace(group, public_key=group.public_key[::-1]), "not the polynomial"),
         (replace(group, scheme=TOY_UNCHAINED), "scheme"),
         (replace(group, nodes=renamed), "we are not node 0"),
+        (replace(group, nodes=group.nodes[1:]), "we are not node 0"),
         (replace(group, threshold=1), "threshold"),
         (replace(group, genesis_unix_s=2**70), "malformed request"),
     ):
@@ -235,6 +251,31 @@ def test_only_the_newest_and_the_share_before_it_are_kept():
     saved = decode(site.file.data or b"", "file", order=TOY_CHAINED.key_group.order)
     assert [held.epoch_id for held in saved.epochs] == names[-2:]
     assert "no share is known" in site.refusal(sign_request(names[0], 1, b"")).reason
+
+
+def test_a_share_that_was_never_opened_does_not_push_out_one_that_is_in_use():
+    ceremony = Ceremony(3, 2)
+    used = ceremony.run()[0]
+    ceremony.terms = replace(ceremony.terms, session_id=b"\x01" * 32)
+    never = ceremony.combine(0, ceremony.deals())
+    ceremony.terms = replace(ceremony.terms, session_id=b"\x02" * 32)
+    newest = ceremony.combine(0, ceremony.deals())
+    ceremony.open(0, newest)
+    saved = decode(ceremony.sites[0].file.data or b"", "file", order=TOY_CHAINED.key_group.order)
+    assert {held.epoch_id for held in saved.epochs} == {used.epoch_id, never.epoch_id, newest.epoch_id}
+
+
+def test_what_was_signed_is_forgotten_with_the_last_share_of_its_key():
+    ceremony = Ceremony(3, 2)
+    first = ceremony.run()[0]
+    site = ceremony.sites[0]
+    site.clock.unix_s = GENESIS_S + 1000 * PERIOD_S
+    signed(site, first.epoch_id, 20)
+    for number in (1, 2):
+        ceremony.terms = replace(ceremony.terms, session_id=bytes([number]) * 32)
+        ceremony.open(0, ceremony.combine(0, ceremony.deals()))
+    saved = decode(site.file.data or b"", "file", order=TOY_CHAINED.key_group.order)
+    assert saved.signed == ()
 
 
 def test_shares_that_are_never_opened_are_bounded():
