@@ -1,14 +1,15 @@
-"""A key generation among real vaults: fresh, with liars, with crashes at every step, and handed on to other nodes."""
+"""A fresh key generation among real vaults, honest ones and liars: what is dealt, judged, shown and combined."""
 
 from dataclasses import replace
 
 import pytest
 
 from collective.errors import InvalidSignature
+from collective.sealing import ecies
 from collective.secret import SecretScalar
 from collective.sharing.commitment import PublicPolynomial
 from collective.signatures import schnorr
-from drand.model.bundles import Bundle, DealBundle
+from drand.model.bundles import Bundle, Deal, DealBundle
 from drand.model.chain import Index
 from drand.model.schemes import Scheme, scheme_named
 from drand.model.vault_messages import (
@@ -22,6 +23,7 @@ from drand.model.vault_messages import (
 )
 from drand.vault import combining
 from tests.support.committee import TOY_CHAINED, TOY_UNCHAINED
+from tests.support.entropy import SeededEntropy
 from tests.support.vaults import Ceremony, corrupted, first_round, fresh_id
 
 SCHEMES = [TOY_CHAINED, TOY_UNCHAINED, scheme_named("bls-unchained-g1-rfc9380")]
@@ -102,6 +104,39 @@ def test_bundles_that_are_not_deals_of_this_session_are_complained_about():
     deals[2] = replace(deals[2], commits=(b"\xff" * 8, *deals[2].commits[1:]))
     deals[3] = replace(deals[3], commits=deals[0].commits)
     assert ceremony.judge(4, deals) == {0: False, 1: False, 2: False, 3: False, 4: True}
+
+
+def test_a_deal_of_another_degree_is_complained_about_although_its_shares_fit_it():
+    """One coefficient more, and `threshold` shares would not make a signature any more."""
+    ceremony, deals = Ceremony(5, 3), Ceremony(5, 3).deals()
+    for threshold in (4, 5):
+        steeper = Ceremony(5, threshold).deal(1)
+        assert len(steeper.commits) == threshold
+        assert ceremony.judge(0, [deals[0], steeper, *deals[2:]])[Index(1)] is False
+        ceremony = Ceremony(5, 3)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        lambda share, order: (share + order).to_bytes(32, "big"),
+        lambda share, order: share.to_bytes(33, "big"),
+        lambda share, order: share.to_bytes(31, "big"),
+        lambda share, order: b"",
+    ],
+    ids=["not below the order", "a byte too long", "a byte too short", "nothing"],
+)
+def test_a_share_is_taken_in_one_spelling_only(spelled):
+    ceremony = Ceremony(5, 3)
+    group, key = ceremony.scheme.key_group, ceremony.sites[0].keys
+    deals = ceremony.deals()
+    sealed = next(deal for deal in deals[1].deals if deal.share_index == 0)
+    share = int.from_bytes(ecies.unseal(group, key.secret, sealed.encrypted_share), "big")
+    again = spelled(share, group.order)
+    other = Deal(sealed.share_index, ecies.seal(group, group.decode(key.identity.key), again, SeededEntropy(1)))
+    altered = replace(deals[1], deals=tuple(other if deal == sealed else deal for deal in deals[1].deals))
+    verdicts = ceremony.judge(0, [deals[0], altered, *deals[2:]])
+    assert verdicts == {Index(at): at != 1 for at in range(5)}
 
 
 def test_a_silent_dealer_is_complained_about_and_left_out():

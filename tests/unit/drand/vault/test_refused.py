@@ -1,6 +1,7 @@
 """What a vault refuses in a key generation: to show its secret, and requests that are not sound."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
@@ -13,6 +14,7 @@ from drand.model.vault_messages import (
     SharesShown,
     ShowShares,
 )
+from drand.vault.dealing import MAX_JUSTIFICATIONS
 from tests.support.committee import TOY_UNCHAINED
 from tests.support.vaults import Ceremony, corrupted, fresh_id
 
@@ -36,6 +38,18 @@ def test_the_limit_counts_over_the_whole_session_and_survives_a_restart():
     site.restart()
     assert "would show the secret" in site.refusal(ShowShares(fresh_id(), ceremony.terms, (Index(3),))).reason
     site.ask(ShowShares(fresh_id(), ceremony.terms, (Index(2), Index(1))), SharesShown)
+
+
+def test_only_so_many_different_justifications_are_signed_in_one_session():
+    ceremony = Ceremony(9, 5)
+    ceremony.deal(0)
+    site = ceremony.sites[0]
+    asked = [holders for size in (1, 2) for holders in combinations(map(Index, (1, 2, 3, 4)), size)]
+    for holders in asked[:MAX_JUSTIFICATIONS]:
+        site.ask(ShowShares(fresh_id(), ceremony.terms, holders), SharesShown)
+    refused = site.refusal(ShowShares(fresh_id(), ceremony.terms, asked[MAX_JUSTIFICATIONS]))
+    assert "too many different justifications" in refused.reason
+    site.ask(ShowShares(fresh_id(), ceremony.terms, asked[0]), SharesShown)
 
 
 def test_who_has_not_dealt_has_nothing_to_show():
