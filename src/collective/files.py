@@ -15,7 +15,7 @@ FOLDER_MODE = 0o740
 class DiskRefused(Unavailable):
     """The disk would not take a file: full, read-only, or not ours. What was there before is still there."""
 
-    hint = "free space or check the permissions of the folder, then try again"
+    hint = "check that the folder is there, who may write to it, and the space left on the disk; then try again"
 
 
 def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:

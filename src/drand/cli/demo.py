@@ -15,6 +15,7 @@ import click
 from collective.clock import SystemClock
 from collective.errors import BadSetting, Unavailable
 from drand.cli.local_network import ENDING_SIGNALS, Ceremony, LocalNetwork
+from drand.cli.options import Whole
 from drand.errors import EXIT_INTERRUPTED
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import minimum_threshold
@@ -43,15 +44,13 @@ def fetch(address: str, path: str) -> bytes:
 
 
 @click.command()
-@click.option("--nodes", default=5, show_default=True, type=click.IntRange(2, 64), help="How many daemons.")
-@click.option(
-    "--threshold", type=click.IntRange(1), metavar="T", help="How many of them make a round (default: over half)."
-)
+@click.option("--nodes", default=5, show_default=True, type=Whole(2, 64), metavar="N", help="How many daemons.")
+@click.option("--threshold", type=Whole(1), metavar="T", help="How many of them make a round (default: over half).")
 @click.option("--period", default="3s", show_default=True, help="Time between two rounds, a Go duration.")
 @click.option(
     "--scheme", default=SCHEME_NAMES[0], show_default=True, type=click.Choice(SCHEME_NAMES), help="The scheme."
 )
-@click.option("--rounds", default=0, show_default=True, type=click.IntRange(0), help="End after so many; 0 never.")
+@click.option("--rounds", default=0, show_default=True, type=Whole(0), metavar="N", help="End after so many; 0 never.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="Keep everything here (a fresh folder); else it is removed."
 )

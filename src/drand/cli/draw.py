@@ -11,7 +11,7 @@ from collective.errors import BadSetting
 from collective.files import create_file, replace_file
 from drand.cli.countdown import Countdown
 from drand.cli.moments import moment_written, shown_moment
-from drand.cli.options import EXISTING_FILE, FILE, JSON
+from drand.cli.options import EXISTING_FILE, FILE, JSON, Whole
 from drand.cli.output import PUBLIC_MODE, print_json, warn
 from drand.cli.timelock_chains import chosen_chain
 from drand.client.chains import PUBLIC_CHAINS, public_chain
@@ -45,8 +45,8 @@ DEFAULT_CHAIN = "quicknet"
 
 @click.command("draw")
 @click.option("--from", "list_file", type=EXISTING_FILE, metavar="FILE", help="The list: one entry a line, in UTF-8.")
-@click.option("--winners", type=click.IntRange(min=1), metavar="N", help="How many to draw.")
-@click.option("--round", "round_", type=click.IntRange(1, MAX_ROUND), metavar="R", help="The round that decides.")
+@click.option("--winners", type=Whole(min=1), metavar="N", help="How many to draw.")
+@click.option("--round", "round_", type=Whole(1, MAX_ROUND), metavar="R", help="The round that decides.")
 @click.option("--at", metavar="TIME", help='Or the first round due at this time: "2026-12-31T23:00:00Z".')
 @click.option(
     "--chain", metavar="NAME|HASH|FILE", help=f"Which chain: {', '.join(PUBLIC_CHAINS)}, a hash, or a chain info file."

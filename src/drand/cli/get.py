@@ -6,7 +6,17 @@ import click
 
 from collective.clock import SystemClock
 from collective.errors import BadSetting, CollectiveError, InvalidSignature, Unavailable
-from drand.cli.options import CERTS_DIR, EXISTING_FILE, HASH_ONLY, ID, JSON_ANYWAY, TLS_DISABLE, TLS_ROOT, VERBOSE
+from drand.cli.options import (
+    CERTS_DIR,
+    EXISTING_FILE,
+    HASH_ONLY,
+    ID,
+    JSON_ANYWAY,
+    TLS_DISABLE,
+    TLS_ROOT,
+    VERBOSE,
+    Whole,
+)
 from drand.cli.output import print_beacon, print_chain_info, warn
 from drand.cli.reaching import about, ask_nodes, named, peer_at, trusted_roots
 from drand.errors import InvalidBeacon, InvalidChainInfo, TooEarly
@@ -23,7 +33,7 @@ MAX_GROUP_FILE_BYTES = 1 << 22
 @CERTS_DIR
 @TLS_DISABLE
 @VERBOSE
-@click.option("--round", "round_", type=click.IntRange(0, MAX_ROUND), default=0, help="Which round; 0 is the latest.")
+@click.option("--round", "round_", type=Whole(0, MAX_ROUND), default=0, metavar="ROUND", help="0 is the latest.")
 @click.option("--nodes", metavar="A,B,...", help="Ask only these members of the group, in this order.")
 @JSON_ANYWAY
 @click.argument("group_file", type=EXISTING_FILE, metavar="GROUP.toml")

@@ -50,6 +50,12 @@ class WholeSeconds(Duration):
         return seconds
 
 
+class Whole(click.IntRange):
+    """A whole number within bounds; click's own name for it reads "'x' is not a valid integer range"."""
+
+    name = "whole number"
+
+
 class BeaconId(click.ParamType):  # type: ignore[type-arg]
     """A beacon id: it names a folder. The empty one is "default"."""
 

@@ -9,7 +9,24 @@ from drand.cli.root import with_variables
 from drand.net.http_events import DEFAULT_MAX_READERS
 from drand.relay.settings import RelaySettings
 
-URL = click.option("--url", "urls", multiple=True, metavar="URL", help="An HTTP upstream; give several for failover.")
+
+def _checked_urls(_ctx: click.Context, _param: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise click.BadParameter(
+                f"{url} does not begin with https:// or http://; a node's gRPC is named by --grpc, its store by --store"
+            )
+    return urls
+
+
+URL = click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    callback=_checked_urls,
+    help="An HTTP upstream; give several for failover.",
+)
 GRPC = click.option(
     "--grpc", multiple=True, metavar="[grpcs://]HOST:PORT", help="A node's gRPC as upstream; grpcs:// for TLS."
 )

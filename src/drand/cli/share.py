@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collective.errors import BadSetting, OutOfTurn
-from drand.cli.options import CONTROL, FILE, GROUP_OUT, ID, TLS_DISABLE, WholeSeconds, was_typed
+from drand.cli.options import CONTROL, FILE, GROUP_OUT, ID, TLS_DISABLE, Whole, WholeSeconds, was_typed
 from drand.cli.output import print_banner, print_group, warn
 from drand.cli.progress import CeremonyWatch, chosen_display
 from drand.cli.reaching import about, daemon, peer_at
@@ -74,8 +74,8 @@ class ShareFlags:
 @click.option("--leader", is_flag=True, help="Lead the ceremony: collect the participants and propose the group.")
 @click.option("--connect", metavar="ADDRESS", help="Join the ceremony of the leader at this address.")
 @TLS_DISABLE
-@click.option("--nodes", type=click.IntRange(1, 1024), metavar="N", help="Leader: how many nodes, itself included.")
-@click.option("--threshold", type=click.IntRange(1, 1024), metavar="T", help="Leader: how many of them make a round.")
+@click.option("--nodes", type=Whole(1, 1024), metavar="N", help="Leader: how many nodes, itself included.")
+@click.option("--threshold", type=Whole(1, 1024), metavar="T", help="Leader: how many of them make a round.")
 @click.option("--period", type=WholeSeconds(), metavar="DURATION", help="Leader: time between two rounds, such as 30s.")
 @click.option(
     "--catchup-period",
@@ -95,7 +95,7 @@ class ShareFlags:
 )
 @click.option(
     "--beacon-delay",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=DEFAULT_BEACON_DELAY_S,
     show_default=True,
     metavar="SECONDS",

@@ -11,7 +11,7 @@ from collective.clock import SystemClock
 from collective.errors import BadSetting
 from drand.cli.countdown import Countdown
 from drand.cli.moments import moment_after, moment_written, shown_moment, shown_span
-from drand.cli.options import EXISTING_FILE, JSON
+from drand.cli.options import EXISTING_FILE, JSON, Whole
 from drand.cli.output import print_json_line, warn
 from drand.cli.timelock_chains import DEFAULT_CHAIN, Rounds, asking, chosen_chain
 from drand.cli.timelock_files import (
@@ -79,7 +79,7 @@ OUTPUT = click.option(
 @click.command()
 @URL
 @LOCKING_CHAIN
-@click.option("--round", "round_", type=click.IntRange(1, MAX_ROUND), metavar="R", help="Lock to this round.")
+@click.option("--round", "round_", type=Whole(1, MAX_ROUND), metavar="R", help="Lock to this round.")
 @click.option(
     "--duration", "-D", metavar="D", help="Lock for so long: y, M (months), w, d, h, m, s, as in 1y6M or 36h."
 )

@@ -91,3 +91,13 @@ def test_a_command_of_v1_that_is_not_there_yet_says_what_to_do_instead(name: str
     assert ended.code == 1
     assert f"`drand {name}` is not available in this version" in ended.err
     assert ended.hints
+
+
+def test_a_number_that_is_none_is_called_that():
+    assert "'x' is not a valid whole number" in drand("get", "public", "--round", "x", "group.toml").err
+
+
+def test_a_relays_url_says_how_it_is_spoken_to():
+    ended = drand("relay", "--url", "127.0.0.1:8080")
+    assert ended.code == 2
+    assert "--grpc" in ended.err
