@@ -226,7 +226,7 @@ def test_a_program_ends_in_peace(url: str, rest: str):
     """The interpreter's end, and that of a forked child, finds clients, threads and iterators that nobody closed."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("REST", rest), url],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM.replace("REST", rest), url],
         capture_output=True,
         text=True,
         timeout=120,
