@@ -1,16 +1,19 @@
 """Which chains a relay serves: those it is told, or all that its upstreams have."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collective.errors import BadSetting, CollectiveError
+from collective.errors import BadSetting, CollectiveError, Malformed
 from drand.client.bounded_http import BoundedHttp
-from drand.client.chains import public_chain
-from drand.model.chain import ChainInfo
+from drand.client.chains import PUBLIC_CHAINS, public_chain
+from drand.errors import InvalidChainInfo
+from drand.model.chain import DEFAULT_BEACON_ID, ChainInfo
 from drand.model.group import Peer
 from drand.model.packets import OUR_VERSION, Metadata
+from drand.net.errors import MethodMissing, PeerRefused, PeerUnreachable
 from drand.net.peer_client import PeerClient
 from drand.relay.chains import worded
 from drand.relay.settings import RelaySettings
@@ -18,7 +21,9 @@ from drand.store.sqlite import open_reader
 from drand.wire.http_json import parse_chain_info, parse_chains
 
 MAX_LIST_BYTES = 1 << 20
+MAX_CHAINS = 256  # of one relay; each has a client and a thousand rounds in memory
 TIMEOUT_S = 10.0
+KNOWN_IDS = tuple(dict.fromkeys((DEFAULT_BEACON_ID, *PUBLIC_CHAINS)))
 
 log = logging.getLogger("drand.relay")
 
@@ -74,7 +79,7 @@ def named_chain(name: str) -> tuple[bytes, ChainInfo | None]:
 
 async def listed(sources: Sequence[str]) -> list[bytes]:
     """The hashes of the chains that the upstreams say they serve; what they say about them is verified later."""
-    found: list[bytes] = []
+    found: dict[bytes, None] = {}
     for source in sources:
         try:
             chains = await (_over_grpc(source) if source.startswith("grpc") else _over_http(source))
@@ -82,8 +87,13 @@ async def listed(sources: Sequence[str]) -> list[bytes]:
             log.warning("%s does not say which chains it has: %s", source, worded(error))
             continue
         log.info("%s has chains %s", source, ", ".join(chain_hash.hex() for chain_hash in chains) or "none")
-        found += chains
-    return found
+        found |= dict.fromkeys(chains)
+    if len(found) > MAX_CHAINS:
+        raise BadSetting(
+            f"the upstreams list {len(found)} chains, more than the {MAX_CHAINS} of one relay",
+            hint="name the chains with --chain",
+        )
+    return list(found)
 
 
 async def _over_http(url: str) -> tuple[bytes, ...]:
@@ -96,10 +106,30 @@ async def _over_http(url: str) -> tuple[bytes, ...]:
 
 
 async def _over_grpc(url: str) -> tuple[bytes, ...]:
+    """What a node has: v2 nodes list it; of a v1.5 node, which does not, the chains whose beacon ids are known."""
     scheme, _, address = url.partition("://")
+    peer = Peer(address, scheme == "grpcs")
     client = PeerClient()
     try:
-        info = await client.chain_info(Peer(address, scheme == "grpcs"), Metadata(OUR_VERSION))
+        async with asyncio.timeout(TIMEOUT_S):
+            try:
+                names = await client.beacon_ids(peer)
+            except MethodMissing:
+                names = KNOWN_IDS
+            found = [info.hash() for name in names if (info := await _asked(client, peer, name)) is not None]
+    except TimeoutError:
+        raise PeerUnreachable(f"{peer.address} does not answer within {TIMEOUT_S:g} s") from None
     finally:
         await client.close()
-    return (info.hash(),)
+    return tuple(found)
+
+
+async def _asked(client: PeerClient, peer: Peer, beacon_id: str) -> ChainInfo | None:
+    """The chain of this beacon id, None when the node does not serve it."""
+    try:
+        return await client.chain_info(peer, Metadata(OUR_VERSION, beacon_id))
+    except PeerRefused as error:
+        log.debug("%s has no chain %r: %s", peer.address, beacon_id, error)
+    except (Malformed, InvalidChainInfo) as error:
+        log.warning("%s, chain %r: %s", peer.address, beacon_id, worded(error))
+    return None

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from collective.clock import Clock, SystemClock
+from collective.errors import BadSetting, CollectiveError
 from drand.client.async_client import AsyncClient
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
-from drand.relay.chains import RelayedChain, open_shelf
+from drand.relay.chains import RelayedChain, open_shelf, worded
 from drand.relay.crew import Crew
 from drand.relay.discovery import Wanted, wanted_chains
 from drand.relay.feeding import ChainFeeder, NamedFaults
@@ -51,7 +52,11 @@ class Relay:
 
     async def start(self) -> None:
         """Learn the chains, listen, and begin to follow. Raises BadSetting, NoSourceAnswered, PortTaken, ..."""
-        served = [await self._open(wanted) for wanted in await wanted_chains(self.settings)]
+        served = [
+            one for wanted in await wanted_chains(self.settings) if (one := await self._opened(wanted)) is not None
+        ]
+        if not served:
+            raise BadSetting("none of the chains that the upstreams list can be read", hint="the lines above say why")
         with contextlib.suppress(TimeoutError):  # nobody upstream answers: what is archived is better than nothing
             async with asyncio.timeout(LOOK_S):
                 await asyncio.gather(*(feeder.look() for feeder in self._feeders.values()))
@@ -95,6 +100,16 @@ class Relay:
         self._metrics.close()
         if self._archive is not None:
             self._archive.close()
+
+    async def _opened(self, wanted: Wanted) -> ServedHere | None:
+        """The same as `_open`; but one bad chain in an upstream's list does not keep the others from being served."""
+        try:
+            return await self._open(wanted)
+        except CollectiveError as error:
+            if self.settings.chains or wanted.store is not None:
+                raise
+            log.error("chain %s is not served: %s", wanted.chain_hash.hex(), worded(error))
+            return None
 
     async def _open(self, wanted: Wanted) -> ServedHere:
         """Make one chain known; what its hash alone does not say is asked upstream, and verified."""

@@ -1,0 +1,109 @@
+"""Which chains a relay finds at its upstreams when none is named."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import grpc
+import pytest
+
+from collective.clock import SystemClock
+from collective.errors import BadSetting
+from drand.errors import UnknownBeacon
+from drand.model.chain import ChainInfo
+from drand.model.packets import OUR_VERSION, Metadata
+from drand.net.addresses import HostPort
+from drand.net.http_routes import HttpRoutes
+from drand.net.http_server import HttpServer
+from drand.net.peer_server import PeerServer
+from drand.relay import discovery
+from drand.relay.discovery import listed
+from drand.wire.gen import control_pb2, drand_pb2
+from drand.wire.groups import encode_chain_info
+from tests.support.living_chain import LivingChain
+from tests.support.relaying import relaying
+from tests.support.served import INFO, ToldNode
+
+QUICK = replace(INFO, beacon_id="quicknet", genesis_seed=b"q" * 32)
+OTHER = replace(INFO, beacon_id="of its own", genesis_seed=b"o" * 32)
+CHAINS = {info.beacon_id: info for info in (INFO, QUICK, OTHER)}
+
+
+class ManyChains(ToldNode):
+    """A v1.5 node: it answers for each of its beacon ids, and lists none."""
+
+    async def chain_info(self, metadata: Metadata) -> ChainInfo:
+        if metadata.beacon_id not in CHAINS:
+            raise UnknownBeacon(metadata.beacon_id)
+        return CHAINS[metadata.beacon_id]
+
+    def reply_metadata(self, metadata: Metadata) -> Metadata:
+        return about(metadata.beacon_id)
+
+
+def about(beacon_id: str) -> Metadata:
+    """What a node says beside its answer about a chain."""
+    return Metadata(OUR_VERSION, beacon_id, CHAINS[beacon_id].hash())
+
+
+async def test_of_a_v1_node_the_default_chain_and_those_with_known_names_are_found():
+    server = PeerServer(ManyChains())
+    address = await server.start(HostPort("127.0.0.1", 0))
+    assert await listed([f"grpc://{address}"]) == [INFO.hash(), QUICK.hash()]
+    await server.stop(0)
+
+
+Call = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
+
+
+@asynccontextmanager
+async def v2_node(ids: tuple[str, ...]) -> AsyncIterator[str]:
+    """The two calls of a v2 node that matter here."""
+
+    async def list_ids(request: bytes, _context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        assert request == b""
+        return control_pb2.ListBeaconIDsResponse(ids=ids).SerializeToString()
+
+    async def chain_info(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        wanted = drand_pb2.ChainInfoRequest.FromString(request).metadata.beaconID
+        if wanted not in CHAINS:
+            await context.abort(grpc.StatusCode.UNKNOWN, "no such beacon")
+        return encode_chain_info(CHAINS[wanted], about(wanted)).SerializeToString()
+
+    calls = {"ListBeaconIDs": list_ids, "ChainInfo": chain_info}
+    server = grpc.aio.server()
+    handlers = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("drand.Public", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"grpc://127.0.0.1:{port}"
+    await server.stop(0)
+
+
+async def test_of_a_v2_node_all_listed_chains_are_found():
+    async with v2_node(("default", "of its own", "not begun")) as address:
+        assert await listed([address]) == [INFO.hash(), OTHER.hash()]
+
+
+async def test_a_list_without_end_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(discovery, "MAX_CHAINS", 1)
+    async with v2_node(("default", "quicknet")) as address:
+        with pytest.raises(BadSetting, match="2 chains"):
+            await listed([address])
+
+
+async def test_a_chain_that_is_listed_and_cannot_be_read_does_not_keep_the_others_from_being_served(
+    caplog: pytest.LogCaptureFixture,
+):
+    good, bad = LivingChain(), LivingChain(beacon_id="bad")
+    routes = HttpRoutes()
+    routes.register(good, default=True)
+    routes.register(bad)
+    first, second = sorted(routes.chains, key=lambda chain: chain.backend is bad)
+    second.info, second.info_body = first.info, first.info_body  # of another hash than that which is asked for
+    server = HttpServer(routes, SystemClock())
+    address = await server.start(HostPort("127.0.0.1", 0))
+    async with relaying(f"http://{address}") as (_, client), client.get("/chains") as answer:
+        assert await answer.json() == [good.info().hash().hex()]
+    await server.stop()
+    assert f"chain {bad.info().hash().hex()} is not served" in caplog.text
