@@ -4,6 +4,7 @@ import os
 import sys
 
 VERSION_LINE = "drand 1.5.11 (pydrand)"
+INTERRUPTED = 130  # drand.errors.EXIT_INTERRUPTED, without importing it
 
 
 def main() -> None:
@@ -16,9 +17,14 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         return
-    from drand.cli.root import run
+    try:
+        from drand.cli.root import run
 
-    sys.exit(run())
+        code = run()
+    except KeyboardInterrupt:  # in the first tenth of a second; later on, `run` hears of it
+        sys.stderr.write("interrupted\n")
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

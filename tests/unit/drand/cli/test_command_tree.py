@@ -6,8 +6,10 @@ import sys
 import click
 import pytest
 
+from drand.cli.main import INTERRUPTED, main
 from drand.cli.root import COMMANDS, ROOT, SUBGROUPS, run
 from drand.errors import (
+    EXIT_INTERRUPTED,
     BeaconNotFound,
     DrandError,
     InvalidBeacon,
@@ -75,6 +77,18 @@ def test_every_command_that_reads_takes_json(path: tuple[str, ...]):
         command = command.get_command(click.Context(command), name)
     assert command is not None
     assert any("--json" in parameter.opts for parameter in command.params), path
+
+
+def test_an_interrupt_while_the_command_line_is_loaded_is_one_like_others(monkeypatch: pytest.MonkeyPatch, capsys):
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("drand.cli.root.run", interrupted)
+    monkeypatch.setattr(sys, "argv", ["drand", "util"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == EXIT_INTERRUPTED == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_an_unknown_command_is_a_wrong_use():
