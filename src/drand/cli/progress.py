@@ -1,5 +1,6 @@
 """A ceremony, watched: who has joined, which phase runs, how many bundles are in. Drawn on stderr."""
 
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -115,8 +116,9 @@ def picture(progress: "CeremonyProgress") -> "RenderableType":
 
 
 def chosen_display() -> Display:
-    """A picture on a terminal, lines elsewhere."""
-    return LivePicture() if sys.stderr.isatty() else PlainLines()
+    """A picture on a terminal that can draw again in place, lines elsewhere."""
+    can_draw = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    return LivePicture() if can_draw else PlainLines()
 
 
 class CeremonyWatch:

@@ -8,7 +8,7 @@ import pytest_asyncio
 from rich.console import Console
 
 from collective.errors import BadSetting
-from drand.cli.progress import PlainLines, picture
+from drand.cli.progress import LivePicture, PlainLines, chosen_display, picture
 from drand.model.group import Peer
 from drand.net.control_client import ControlClient
 from drand.net.handlers import CeremonyProgress, SetupOrder
@@ -251,3 +251,17 @@ def test_the_picture_shows_who_is_missing_and_which_phase_runs():
         console.print(picture(CeremonyProgress(beacon_id="x", stage="responding", received=2, wanted_bundles=3)))
     assert "> responses are exchanged  2 of 3 bundles" in drawn.get().splitlines()
     assert "* deals are exchanged" in drawn.get().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "is_terminal", "expected"),
+    [("xterm", True, LivePicture), ("dumb", True, PlainLines), ("", True, PlainLines), ("xterm", False, PlainLines)],
+)
+def test_lines_are_written_where_nothing_can_be_drawn_again_in_place(
+    terminal: str, is_terminal: bool, expected: type, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr("drand.cli.progress.sys.stderr.isatty", lambda: is_terminal)
+    display = chosen_display()
+    display.close()
+    assert type(display) is expected
