@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -70,8 +71,7 @@ def demo(nodes: int, threshold: int | None, period: str, scheme: str, rounds: in
             click.echo("\nstopping")
             return EXIT_INTERRUPTED
         finally:
-            for number in ENDING_SIGNALS:
-                signal.signal(number, signal.SIG_IGN)  # impatience must not leave daemons behind; this takes seconds
+            disregard_signals()
             network.stop()
             if folder is None:
                 shutil.rmtree(base, ignore_errors=True)
@@ -102,13 +102,27 @@ def fresh_folder(folder: Path | None) -> Path:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Being terminated, or losing the terminal, is like Ctrl-C: a KeyboardInterrupt. Afterwards all is as before."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING_SIGNALS}
+    """Being terminated, or losing the terminal, is like Ctrl-C: one KeyboardInterrupt. Afterwards all is as before.
+
+    Only one, since another would interrupt the cleaning up, which takes seconds.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        disregard_signals()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in ENDING_SIGNALS}
     try:
         yield
     finally:
         for number, known in before.items():
             signal.signal(number, known)
+
+
+def disregard_signals() -> None:
+    """Impatience must not leave daemons behind."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, lambda _number, _frame: None)
 
 
 def kept(network: LocalNetwork, threshold: int) -> str:

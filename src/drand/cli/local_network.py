@@ -164,11 +164,7 @@ class LocalNode:
             return
         if process.poll() is None:
             process.send_signal(how)
-        try:
-            process.wait(STOP_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _wait_for_end(process)
 
     def _environment(self) -> dict[str, str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("DRAND_")}
@@ -194,6 +190,15 @@ class Ceremony:
     timeout: str = "2s"  # length of one phase; a silent node costs three of them
     scheme: str = "pedersen-bls-chained"
     beacon_id: str = "default"
+
+
+def _wait_for_end(process: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
+    """Of a process that was told to end; one that does not listen is killed."""
+    try:
+        process.wait(STOP_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _ended(name: str, process: "subprocess.Popen[str]") -> str:
@@ -272,6 +277,8 @@ class LocalNetwork:
             finally:
                 for process in running:
                     process.terminate()  # those that have ended do not mind
+                for process in running:
+                    _wait_for_end(process)
 
     def _share_flags(self, node: LocalNode, ceremony: Ceremony) -> list[str]:
         secret_file = self.folder / "secret"
