@@ -124,6 +124,19 @@ def test_a_session_id_stands_for_one_set_of_terms():
     assert "other terms" in ceremony.sites[0].refusal(DealShares(fresh_id(), other)).reason
 
 
+def test_sessions_side_by_side_do_not_touch_each_other():
+    ceremony = Ceremony(5, 3)
+    first, second = ceremony.terms, replace(ceremony.terms, session_id=b"\x01" * 32)
+    deals = {}
+    for terms in (first, second):
+        ceremony.terms = terms
+        deals[terms.session_id] = ceremony.deals()
+    for terms in (first, second, first):  # each step writes its session anew
+        ceremony.terms = terms
+        assert ceremony.deals() == deals[terms.session_id]
+        assert all(ceremony.judge(0, deals[terms.session_id]).values())
+
+
 def test_a_ninth_open_session_closes_the_oldest_for_good():
     ceremony = Ceremony()
     site, first = ceremony.sites[0], ceremony.terms

@@ -52,6 +52,27 @@ def test_a_dealer_that_reshares_another_secret_is_complained_about():
     assert after.judge(0, [one for one in deals if one], (Index(0), Index(1), Index(2))) == {0: True, 1: False, 2: True}
 
 
+@pytest.mark.parametrize("threshold", [0, 5])
+def test_an_old_threshold_lies_within_the_old_nodes(threshold: int):
+    before = Ceremony(4, 3)
+    after = before.resharing(4, 3, before.run())
+    assert after.terms.old is not None
+    old = replace(after.terms.old, threshold=threshold, commits=(after.terms.old.commits[0],) * threshold)
+    refused = after.sites[0].refusal(DealShares(fresh_id(), replace(after.terms, old=old)))
+    assert f"cannot reach the old threshold {threshold}" in refused.reason
+
+
+def test_a_reshared_share_is_adopted_under_the_name_it_would_have_had():
+    before = Ceremony(3, 2)
+    after = before.resharing(3, 2, before.run())
+    end = after.combine(0, tuple(after.deal(at) for at in range(3)), (Index(0), Index(1)))
+    after.open(0, end)
+    site = after.sites[0]
+    site.file.data = None
+    site.restart()
+    assert site.vault.adopt(after.group(end.commits), site.exported[-1]) == end.epoch_id
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -265,6 +265,16 @@ def test_a_share_that_was_never_opened_does_not_push_out_one_that_is_in_use():
     assert {held.epoch_id for held in saved.epochs} == {used.epoch_id, never.epoch_id, newest.epoch_id}
 
 
+def test_shares_that_are_never_opened_do_not_push_out_one_that_is_in_use():
+    ceremony = Ceremony(3, 2)
+    used = ceremony.run()[0]
+    for number in range(1, 8):
+        ceremony.terms = replace(ceremony.terms, session_id=bytes([number]) * 32)
+        ceremony.combine(0, ceremony.deals())
+    ceremony.set_clocks(GENESIS_S + 1000 * PERIOD_S)
+    assert signed(ceremony.sites[0], used.epoch_id, 7)
+
+
 def test_what_was_signed_is_forgotten_with_the_last_share_of_its_key():
     ceremony = Ceremony(3, 2)
     first = ceremony.run()[0]
