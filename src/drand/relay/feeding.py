@@ -78,6 +78,7 @@ class ChainFeeder:
         self._hash = info.hash()
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._tasks: list[asyncio.Task[None]] = []
+        self._said: dict[str, str] = {}  # what was complained about last, until it goes on
 
     def start(self, head: Round | None, *, history: bool) -> None:
         """Begin to follow the chain; `head` is the last round that is known already."""
@@ -95,7 +96,7 @@ class ChainFeeder:
         try:
             self._take((await self._client.latest()).plain)
         except CollectiveError as error:
-            log.warning("chain %s: %s", self._hash.hex()[:16], worded(error))
+            self._complain("chain", error)
 
     async def close(self) -> None:
         """Stop, and give connections back."""
@@ -120,7 +121,15 @@ class ChainFeeder:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.ensure_future(work))
 
+    def _complain(self, what: str, error: CollectiveError) -> None:
+        """Once, however often it happens: an upstream may be away for days."""
+        text = worded(error)
+        if self._said.get(what) != text:
+            self._said[what] = text
+            log.warning("%s %s: %s", what, self._hash.hex()[:16], text)
+
     def _take(self, beacon: Beacon) -> None:
+        self._said.clear()
         self._keep(beacon)
         self._publish(beacon)
 
@@ -146,7 +155,7 @@ class ChainFeeder:
                         self._take(beacon.plain)
                         head = beacon.round
             except CollectiveError as error:
-                log.warning("chain %s: %s", self._hash.hex()[:16], worded(error))
+                self._complain("chain", error)
             await asyncio.sleep(RETRY_S)
 
     async def _tail(self, path: Path) -> None:
@@ -159,7 +168,7 @@ class ChainFeeder:
                 finally:
                     store.close()
             except CollectiveError as error:
-                log.error("%s: %s", path, worded(error))
+                self._complain(f"{path} of chain", error)
             await asyncio.sleep(RETRY_S)
 
     async def _read_on(self, store: Shelf) -> None:
@@ -174,6 +183,7 @@ class ChainFeeder:
                     except ForgedBeacon as error:
                         log.error("LIE: the store's %s is not served", error)
                         raise
+                    self._said.clear()
                     self._publish(beacon)
                     head = beacon.round
             await asyncio.sleep(TAIL_EVERY_S)
@@ -193,7 +203,7 @@ class ChainFeeder:
                     async for batch in batches:
                         archive.put(self._hash, [one.plain for one in batch])
             except CollectiveError as error:
-                log.warning("history of chain %s: %s", self._hash.hex()[:16], worded(error))
+                self._complain("history of chain", error)
                 await asyncio.sleep(RETRY_S)
 
     def _first_missing(self, archive: BeaconArchive, first: Round) -> Round:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collective.errors import BadSetting
-from drand.model.chain import Index
+from drand.model.chain import Index, Round
 from drand.model.records import Epoch, EpochStarted
 from drand.net.errors import PortTaken
 from drand.relay.relay import Relay
@@ -19,7 +19,7 @@ from drand.store.archive import BeaconArchive
 from drand.store.sqlite import open_store
 from drand.wire.http_json import parse_beacon
 from tests.support.living_chain import PAST_ROUNDS, LivingChain
-from tests.support.relaying import next_round, relaying, upstream
+from tests.support.relaying import next_round, relaying, rounds_until, upstream
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -159,6 +159,18 @@ async def test_when_every_upstream_is_gone_what_is_there_is_still_served_and_hea
             assert answer.status == 200
         async with client.get("/v2/beacons/default/events?from=1") as answer:
             assert answer.status == 200
+
+
+async def test_an_upstream_that_stays_away_is_complained_about_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("drand.relay.feeding.RETRY_S", 0.05)
+    chain = LivingChain()
+    async with upstream(chain) as _, relaying("http://127.0.0.1:9", chains=(str(_file(chain)),)):
+        await rounds_until(chain, lambda: len(chain.range(Round(PAST_ROUNDS), 3)) == 3)
+    complaints = [record.getMessage() for record in caplog.records if record.funcName == "_complain"]
+    assert len(complaints) == 1
+    assert "http://127.0.0.1:9: cannot be reached" in complaints[0]
 
 
 class BeaconArchiveOf:
