@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from drand.client.sync_client import Client
     from drand.client.times import round_at, time_of
     from drand.model.chain import Beacon, ChainInfo
+    from drand.verifying.verifiers import Verifiers
     from drand.wire.http_json import parse_chain_info
 
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     "Source": "drand.client.sources",
     "StoreSource": "drand.client.store_source",
     "VerifiedBeacon": "drand.client.beacon",
+    "Verifiers": "drand.verifying.verifiers",
     "parse_chain_info": "drand.wire.http_json",
     "public_chain": "drand.client.chains",
     "round_at": "drand.client.times",
@@ -63,6 +65,7 @@ __all__ = [
     "Source",
     "StoreSource",
     "VerifiedBeacon",
+    "Verifiers",
     "parse_chain_info",
     "public_chain",
     "round_at",
