@@ -64,6 +64,9 @@ def reset(folder: Path, control: str, beacon_id: str | None, every: bool) -> Non
         nl=False,
     )
     answer = sys.stdin.readline()
+    if not answer:
+        click.echo()
+        raise BadSetting("nobody answered: nothing was reset", hint="in a script: `echo y | drand util reset`")
     if answer.strip().lower() != "y":
         click.echo("drand: not reseting the state.")
         return

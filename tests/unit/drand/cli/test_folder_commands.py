@@ -273,7 +273,7 @@ def test_the_folder_flag_may_come_before_the_command_and_beats_its_variable(
 # ------------------------------------------------------------ resetting
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", "", "yes please\n"])
+@pytest.mark.parametrize("answer", ["n\n", "\n", "yes please\n"])
 def test_a_reset_needs_a_yes(answer: str, node: Node, typed):
     node.in_group()
     typed(answer)
@@ -281,6 +281,16 @@ def test_a_reset_needs_a_yes(answer: str, node: Node, typed):
     assert ended.code == 0
     assert ended.out.endswith("[y/N]drand: not reseting the state.\n")
     assert node.beacon.group_file.exists()
+    assert node.last_round() == 5
+
+
+def test_a_reset_that_nobody_answers_is_no_success(node: Node, typed):
+    node.in_group()
+    typed("")
+    ended = drand("util", "reset", "--folder", node.folder)
+    assert ended.code == 1
+    assert "nobody answered" in ended.err
+    assert "echo y |" in ended.err
     assert node.last_round() == 5
 
 
