@@ -216,7 +216,7 @@ def checked_order(flags: ShareFlags, connect_argument: str | None) -> "SetupOrde
         check_leader(flags)
     elif not connect:
         raise click.UsageError(
-            "need to the address of the coordinator to create the group file - try the --connect flag"
+            "the address of the leader is needed to join its group - try the --connect flag"
         )
     source = entropy_program(flags)
     return SetupOrder(
