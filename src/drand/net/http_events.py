@@ -144,7 +144,7 @@ class EventHub:
             raise ConnectionResetError("the client has left")
         if self._places >= self._max:
             transport.write(_FULL)
-            return _Sent()
+            return _Sent(status=503)
         self._places += 1
         try:
             return await self._served(request, transport, events)

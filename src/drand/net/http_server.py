@@ -39,6 +39,7 @@ MAX_BODY_BYTES = 1 << 16  # we read no body; more than this of one is never buff
 DEFAULT_MAX_HELD = 10_000
 BACKLOG = 1024
 SHUTDOWN_S = 2.0
+CLIENT_LEFT = 499  # nginx's number for a request whose client did not wait for the answer
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _AUTHORITY = re.compile(r"^[a-zA-Z]+://[^/?]*")
 
@@ -140,8 +141,13 @@ class HttpServer:
             return await self._watched(self._watch, received)
         outcome = await self._outcome(_read(received))
         if isinstance(outcome, Events):
-            self._answered(received.method, 200)
-            return await self.events.serve(received, outcome)
+            status = 200
+            try:
+                response = await self.events.serve(received, outcome)
+                status = response.status
+                return response
+            finally:  # most streams end because the reader leaves, which cancels this
+                self._answered(received.method, status)
         self._answered(received.method, outcome.status)
         return _Response(outcome, self._clock.now())
 
@@ -149,19 +155,23 @@ class HttpServer:
         """The same where rates are limited, and what happens is written down."""
         began = self._clock.now()
         watch.in_flight += 1
+        status, size, streamed = 500, 0, False
         try:
             outcome = watch.refusal(received, began) or await self._outcome(_read(received))
             if isinstance(outcome, Events):
+                status, streamed = 200, True
                 response = await self.events.serve(received, outcome)
-                watch.finished(received, 200, 0, began, self._clock.now())
-                self._answered(received.method, 200)
+                status = response.status
                 return response
+            status, size = outcome.status, len(outcome.body)
+            return _Response(outcome, self._clock.now())
+        except asyncio.CancelledError:
+            status = status if streamed else CLIENT_LEFT
+            raise
         finally:
             watch.in_flight -= 1
-        now = self._clock.now()
-        watch.finished(received, outcome.status, len(outcome.body), began, now)
-        self._answered(received.method, outcome.status)
-        return _Response(outcome, now)
+            watch.finished(received, status, size, began, self._clock.now(), timed=not streamed)
+            self._answered(received.method, status)
 
     async def _outcome(self, request: Request) -> Answer | Events:
         try:

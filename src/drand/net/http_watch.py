@@ -72,11 +72,13 @@ class Tally:
     )  # method -> how many in each slot of DURATIONS_S, and beyond
     seconds: dict[str, float] = field(default_factory=dict)  # method -> sum
 
-    def add(self, status: int, method: str, took_s: float) -> None:
-        """Count one request."""
+    def add(self, status: int, method: str, took_s: float | None) -> None:
+        """Count one request, and how long it took."""
         name = method.lower() if method.lower() in METHODS else "other"
         key = (str(status), name)
         self.calls[key] = self.calls.get(key, 0) + 1
+        if took_s is None:
+            return
         counts = self.slots.setdefault(name, [0] * (len(DURATIONS_S) + 1))
         counts[next((place for place, bound in enumerate(DURATIONS_S) if took_s <= bound), len(DURATIONS_S))] += 1
         self.seconds[name] = self.seconds.get(name, 0.0) + took_s
@@ -144,9 +146,11 @@ class Watch:
         named = request.headers.get("X-Real-IP") or request.headers.get("X-Forwarded-For", "").rpartition(",")[2]
         return named.strip()[:64] or address
 
-    def finished(self, request: BaseRequest, status: int, size: int, began: float, now: float) -> None:
-        """Count a request and write it down."""
-        self.tally.add(status, request.method, max(now - began, 0.0))
+    def finished(
+        self, request: BaseRequest, status: int, size: int, began: float, now: float, *, timed: bool = True
+    ) -> None:
+        """Count a request and write it down; a stream is not `timed`: how long it lasts is its reader's choice."""
+        self.tally.add(status, request.method, max(now - began, 0.0) if timed else None)
         if self._log is not None:
             try:
                 self._log.write(combined(self.client(request), request, status, size, began))

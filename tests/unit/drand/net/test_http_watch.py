@@ -1,5 +1,6 @@
 """Rates, the access log, the numbers of an HTTP port."""
 
+import asyncio
 import io
 
 import aiohttp
@@ -10,7 +11,7 @@ from drand.net.addresses import HostPort
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.http_watch import RateLimiter, Tally, Watch
-from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain
+from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain, until
 
 
 def test_a_client_may_ask_in_bursts_and_then_at_its_rate():
@@ -67,3 +68,29 @@ async def test_a_watched_server_limits_and_writes_one_line_a_request():
     assert '"GET /public/2 HTTP/1.1" 200 ' in lines[0]
     assert lines[0].endswith('"-" "agent\\x09\\" 200 -"')
     assert (watch.in_flight, watch.tally.calls[("429", "get")]) == (0, 1)
+
+
+async def test_a_stream_and_a_client_that_did_not_wait_are_written_down_when_they_end():
+    log = io.StringIO()
+    routes = HttpRoutes()
+    chain = MemoryChain()
+    routes.register(chain, default=True)
+    watch = Watch(access_log=log)
+    server = HttpServer(routes, FixedClock(GENESIS + 3 * PERIOD), max_readers=1, watch=watch)
+    port = (await server.start(HostPort("127.0.0.1", 0))).port
+    root = f"http://127.0.0.1:{port}/v2/beacons/default"
+    async with aiohttp.ClientSession() as client:
+        reading = await client.get(f"{root}/events")
+        await until(lambda: server.events.readers == 1)
+        async with client.get(f"{root}/events") as refused:
+            assert refused.status == 503
+        held = asyncio.ensure_future(client.get(f"{root}/rounds/next"))
+        await chain.until(lambda: chain.waiting == 1)
+        held.cancel()
+        reading.close()
+        await until(lambda: watch.in_flight == 0)
+    await server.stop()
+    statuses = sorted(line.split('HTTP/1.1" ')[1][:3] for line in log.getvalue().splitlines())
+    assert statuses == ["200", "499", "503"]
+    assert watch.tally.calls == {("200", "get"): 1, ("499", "get"): 1, ("503", "get"): 1}
+    assert sum(watch.tally.slots["get"]) == 1, "how long a stream lasts says nothing about the server"
