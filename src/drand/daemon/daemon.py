@@ -84,7 +84,14 @@ class Daemon:
         self._peer_server: PeerServer | None = None
         self._shares = shares_of(raise_limit())
         self._control = ControlServer(ControlFace(self), max_connections=self._shares.control)
-        self._watch = new_watch(rate_per_s=settings.rate_per_s, burst=settings.burst, access_log=settings.access_log)
+        self._watch = new_watch(
+            rate_per_s=settings.rate_per_s,
+            burst=settings.burst,
+            access_log=settings.access_log,
+            counted=self._metrics is not None,
+        )
+        if self._metrics is not None and self._watch is not None:
+            self._metrics.time_http(self._watch)
         self._http = HttpServer(
             self.routes,
             self.clock,

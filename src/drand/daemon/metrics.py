@@ -7,10 +7,13 @@ Source: drand v1.5.11, metrics/metrics.go.
 import gc
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from collective.clock import Clock
 from collective.errors import Unavailable
@@ -18,6 +21,7 @@ from drand.daemon.counts import Counts
 from drand.model.group import Group
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
+from drand.net.http_watch import DURATIONS_S, METHODS, Watch
 from drand.protocol.ceremony_view import State
 from drand.protocol.steps import CulpritNamed, Fact, RoundMade, RoundMissed, SyncProgressed
 
@@ -25,7 +29,6 @@ DKG_STATES = {State.IDLE: 0, State.LEADING: 1, State.JOINING: 1, State.GENERATIN
 DKG_SHUTDOWN = 5
 SQLITE = 4  # drand_node_db: 1 bolt, 2 postgres, 3 memdb in Go
 CONNECTED, FAILING = 2, 3  # outgoing_connection_state, as gRPC counts its states
-KNOWN_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
 MAX_WAITING = 8  # connections to the metrics port that the system queues
 
 _Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -171,11 +174,34 @@ class Metrics(Counts):
 
     def answered(self, method: str, code: int) -> None:
         """An HTTP request was answered. What callers make up as a method is counted as one."""
-        key = (method if method in KNOWN_METHODS else "other", code)
+        name = method.lower()
+        key = (name if name in METHODS else "other", code)
         gauge = self._http.get(key)
         if gauge is None:  # looking labels up costs more than counting
             gauge = self._http[key] = self._http_calls.labels(str(code), key[0])
         gauge.inc()
+
+    def time_http(self, watch: Watch) -> None:
+        """Serve how many HTTP requests are under way, and how long answers took."""
+        self.registry.register(_HttpTimes(watch))
+
+
+class _HttpTimes(Collector):
+    """http_in_flight and http_response_duration, out of what the HTTP port's watch has counted."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def collect(self) -> Iterable[Metric]:
+        """Both families; the loop goes on counting meanwhile."""
+        yield GaugeMetricFamily("http_in_flight", "Requests being served", self._watch.in_flight)
+        durations = HistogramMetricFamily("http_response_duration", "Seconds", labels=["handler", "method"])
+        for method, slots in dict(self._watch.tally.slots).items():
+            up_to = accumulate(slots)
+            buckets = [(str(bound), float(count)) for bound, count in zip(DURATIONS_S, up_to, strict=False)]
+            buckets.append(("+Inf", float(sum(slots))))
+            durations.add_metric(["http", method], buckets, self._watch.tally.seconds.get(method, 0.0))
+        yield durations
 
 
 class _Quiet(WSGIRequestHandler):

@@ -16,6 +16,7 @@ from drand.daemon.settings import Settings
 from drand.model.chain import Index, Round
 from drand.model.records import Epoch
 from drand.net.errors import MalformedAddress
+from drand.net.http_watch import Watch
 from drand.protocol.ceremony_view import State
 from drand.protocol.steps import CeremonyFinished, CulpritNamed, RoundMade, RoundMissed, SyncProgressed
 from tests.support.committee import Committee
@@ -106,8 +107,24 @@ def test_calls_and_requests_are_counted_and_made_up_methods_are_one(metrics: Met
     for method in ("GET", "GET", "BREW", "FORGE"):
         metrics.answered(method, 200)
     assert value(metrics, "api_call_counter", api_method="PartialBeacon") == 1
-    assert value(metrics, "http_call_counter", code="200", method="GET") == 2
+    assert value(metrics, "http_call_counter", code="200", method="get") == 2
     assert value(metrics, "http_call_counter", code="200", method="other") == 2
+
+
+def test_how_long_answers_take_is_told_as_go_tells_it(metrics: Metrics):
+    watch = Watch()
+    metrics.time_http(watch)
+    watch.in_flight = 3
+    for took_s in (0.002, 0.02, 0.02, 100.0):
+        watch.tally.add(200, "GET", took_s)
+    assert value(metrics, "http_in_flight") == 3
+    about = {"handler": "http", "method": "get"}
+    assert value(metrics, "http_response_duration_bucket", le="0.005", **about) == 1
+    assert value(metrics, "http_response_duration_bucket", le="0.025", **about) == 3
+    assert value(metrics, "http_response_duration_bucket", le="10.0", **about) == 3
+    assert value(metrics, "http_response_duration_bucket", le="+Inf", **about) == 4
+    assert value(metrics, "http_response_duration_count", **about) == 4
+    assert value(metrics, "http_response_duration_sum", **about) == pytest.approx(100.042)
 
 
 def test_what_runs_and_since_when(metrics: Metrics):
