@@ -19,6 +19,7 @@ from drand.daemon.counts import Counts
 from drand.daemon.folders import BeaconFolder, beacon_ids, checked_beacon_id
 from drand.daemon.opening import AlreadyLoaded, open_beacon
 from drand.daemon.peer_face import PeerFace
+from drand.daemon.pressure import MemoryGuard
 from drand.daemon.reporting import set_up_logging
 from drand.daemon.served_chain import ServedChain
 from drand.daemon.settings import Settings
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from drand.daemon.metrics import Metrics
 
 STOP_GRACE_S = 0.75  # calls under way may end
+REOPEN_GRACE_S = 0.25  # as well, where the peer port is closed for a moment only
+REOPEN_PAUSE_S = 1.0
 
 log = logging.getLogger("drand")
 
@@ -82,6 +85,8 @@ class Daemon:
         self._loading = asyncio.Lock()  # beacons are loaded and unloaded one after the other
         self._stopping = asyncio.Event()
         self._peer_server: PeerServer | None = None
+        self._guard = MemoryGuard(self._reopen_peer_port)
+        self._guarding: asyncio.Task[None] | None = None
         self._shares = shares_of(raise_limit())
         self._control = ControlServer(ControlFace(self), max_connections=self._shares.control)
         self._watch = new_watch(
@@ -139,6 +144,7 @@ class Daemon:
         if self._metrics is not None:
             log.info("metrics on %s", self._metrics.serve(self.settings.metrics))
         self._minutes.start()
+        self._guarding = asyncio.get_running_loop().create_task(self._guard.watch())
         await self._load_all(self._wanted())
         if not self.shells:
             log.warning("starting daemon with no active beacon: make keys with `drand generate-keypair`")
@@ -186,6 +192,8 @@ class Daemon:
         """
         self.ask_to_stop()
         self._minutes.close()
+        if self._guarding is not None:
+            self._guarding.cancel()
         self.doorbell.close()
         for shell in self.shells.values():
             shell.feed.close()
@@ -199,8 +207,22 @@ class Daemon:
             self._watch.close()
         await _all_of([self.client.close(), asyncio.to_thread(self.metrics.close), self._control.stop(STOP_GRACE_S)])
 
+    async def _reopen_peer_port(self) -> None:
+        """Close every connection to the peer port, and listen there again."""
+        if self._peer_server is None or self.peer_address is None or self.stopping:
+            return
+        await self._peer_server.stop(REOPEN_GRACE_S)
+        while not self.stopping:
+            try:
+                await self.open_peer_port(str(self.peer_address))
+            except CollectiveError as error:  # somebody was quicker
+                log.error("%s (%s); trying again in %g s", error, error.advice, REOPEN_PAUSE_S)
+                await asyncio.sleep(REOPEN_PAUSE_S)
+            else:
+                return
+
     async def open_peer_port(self, address: str) -> HostPort:
-        """Listen for peers; once."""
+        """Listen for peers."""
         checked = version_check_wanted(os.environ)
         server = PeerServer(PeerFace(self), version_check=checked, max_connections=self._shares.peers)
         bound = await server.start(parse_host_port(address), self._tls)

@@ -58,7 +58,20 @@ RawHandler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 log = logging.getLogger(__name__)
 log.addFilter(LogBudget())
-logging.getLogger("grpc._cython.cygrpc").addFilter(LogBudget())  # where gRPC tells of what surprises it in a call
+
+
+class _CallersWhoLeft(logging.Filter):
+    """Keeps out of gRPC's log that an answer could not be sent, or that a port was closed: neither is a fault."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record tells of something else."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, grpc.aio.InternalError | asyncio.CancelledError)
+
+
+_grpc_log = logging.getLogger("grpc._cython.cygrpc")
+_grpc_log.addFilter(_CallersWhoLeft())
+_grpc_log.addFilter(LogBudget())
 
 
 @dataclass(frozen=True, slots=True)

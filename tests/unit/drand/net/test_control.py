@@ -279,3 +279,38 @@ def test_orders_that_make_no_sense_on_the_wire_are_malformed():
 
 def test_the_secret_is_not_printed():
     assert "ssss" not in repr(LEADING)
+
+
+PAGE = "Host: rebound.example\r\nOrigin: http://evil.example\r\nContent-Length: 5\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /drand.Control/Shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+        "POST /drand.Control/Shutdown HTTP/1.1\r\n" + PAGE + "Content-Type: text/plain\r\n",
+        "POST /drand.Control/Shutdown HTTP/1.1\r\n" + PAGE + "Content-Type: application/grpc-web\r\n",
+        "POST /drand.Control/Shutdown HTTP/1.1\r\n" + PAGE + "Content-Type: application/grpc\r\nTE: trailers\r\n",
+        "OPTIONS /drand.Control/Shutdown HTTP/1.1\r\n" + PAGE + "Access-Control-Request-Method: POST\r\n",
+        "POST /drand.Control/Shutdown HTTP/1.1\r\n" + PAGE + "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+        "GET /drand.Control/Shutdown HTTP/1.1\r\n" + PAGE + "Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    ],
+)
+async def test_what_a_web_page_can_make_a_browser_send_is_hung_up_on_unread(head: str):
+    daemon = NotedDaemon()
+    server = ControlServer(daemon)
+    bound = await server.start(HostPort("127.0.0.1", 0))
+    assert isinstance(bound, HostPort)
+    reader, writer = await asyncio.open_connection("127.0.0.1", bound.port)
+    writer.write(head.encode() + b"\r\n\0\0\0\0\0")
+    async with asyncio.timeout(30):
+        try:
+            heard = await reader.read()
+        except ConnectionResetError:
+            heard = b""
+    assert b"HTTP/1" not in heard
+    assert b"Access-Control" not in heard
+    assert daemon.told == []
+    writer.close()
+    await server.stop(0)
