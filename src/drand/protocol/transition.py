@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from collective.errors import NotEnoughShares
+from collective.sharing.commitment import PublicPolynomial
 from drand.errors import InvalidGroup
 from drand.model.bundles import DkgTerms, Participant, session_id
 from drand.model.chain import Index
@@ -46,8 +47,7 @@ def qualified_group(candidates: Group, qualified: Collection[Index], commits: Se
         raise NotEnoughShares(f"{len(set(qualified))} nodes qualified, the threshold is {candidates.threshold}")
     if len(commits) != candidates.threshold:
         raise InvalidGroup(f"{len(commits)} public coefficients for threshold {candidates.threshold}")
-    for commit in commits:
-        candidates.scheme.decode_key(commit)
+    PublicPolynomial.decode(candidates.scheme.key_group, commits)  # known when rounds are made
     nodes = tuple(node for node in candidates.nodes if node.index in qualified)
     group = replace(candidates, nodes=nodes, public_key=tuple(commits))
     group.check()
