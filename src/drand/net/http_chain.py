@@ -138,7 +138,6 @@ class ServedChain:
             found = self.body_v2(beacon)
         return found
 
-
     def is_coming(self, round_: Round, last: Beacon | None, now: float) -> bool:
         """Whether `round_` is worth waiting for: due within a period, and one of the two that follow the last one.
 
