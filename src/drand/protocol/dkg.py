@@ -85,7 +85,6 @@ class KeyGeneration:
         self._own: list[Bundle] = []  # what we sent, in order
         self._owed: tuple[Index, ...] = ()  # whose shares we must show
         self._judged = False
-        self._recalled = False  # we are from a journal, which does not say how many copies of a deal came
         self._culprits: dict[Index, str] = {}  # what each was named for first
         self._qualified: Qualified | None = None
         self._outcome: Outcome | None = None
@@ -162,19 +161,20 @@ class KeyGeneration:
     def replay(self, records: Iterable[Record], now: float) -> list[Effect]:
         """The process was restarted: come back to where the journal ends. Call on a new machine, in place of `start`.
 
-        Our own bundles are sent again (the others know them by their hash), and what the vault may not have answered
-        is asked again. A participant that had heard no bundle yet starts its clock when it would have done so by
-        itself: one that is back after the phases of the others, and still finds their bundles on the way, must not
-        hold a key generation of its own with them.
+        Every bundle of the journal is passed on again, since the last of them may not have been (the others know a
+        bundle by its hash), and what the vault may not have answered is asked again. A participant that had heard no
+        bundle yet starts its clock when it would have done so by itself: one that is back after the phases of the
+        others, and still finds their bundles on the way, must not hold a key generation of its own with them.
         """
-        self._recalled = True
         waits_until: float | None = None
+        kept: list[Bundle] = []
         for record in records:
             match record:
                 case CeremonyStarted(started_unix_s=accepted_unix_s):
                     waits_until = accepted_unix_s + self._clock.phase_s
                 case BundleKept(bundle):
                     self._recall(bundle)
+                    kept.append(bundle)
                 case PhaseEntered(Phase.DEALING, entered_unix_s):
                     self._begin(entered_unix_s)
                 case PhaseEntered(Phase.FAILED) if not self.ended:
@@ -191,7 +191,8 @@ class KeyGeneration:
         if self.ended:
             return []
         self._asked = None
-        return self._again() + self._ask() + (self._advance(now) or self._wake())
+        self._clock.restart(now)
+        return self._pass_on(kept) + self._ask() + (self._advance(now) or self._wake())
 
     # ------------------------------------------------------------ phases
 
@@ -212,14 +213,16 @@ class KeyGeneration:
 
         Responses do not say which deal they answer. So before they end the protocol without a complaint, we wait until
         nobody can hold another deal of the same dealer than we do, nor another response of the same holder, which may
-        be a complaint that we must answer; though no longer than to the next alarm.
+        be a complaint that we must answer; though no longer than to the next alarm. A node that was down first waits
+        for what others send again: a proof of two faces may have passed it by.
         """
         received, expected = self.progress
+        contented = self.phase is Phase.RESPONDING and received >= expected and not self._echo.complaint_came
+        if contented and self._clock.hears_again:
+            return False
         if self._clock.over(self.phase) or received < expected:
             return self._clock.over(self.phase)
-        if self.phase is not Phase.RESPONDING or not patient or self._recalled:
-            return True
-        return self._echo.complaint_came or (self._echo.deals_echoed() and self._echo.responses_echoed())
+        return not contented or not patient or (self._echo.deals_echoed() and self._echo.responses_echoed())
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -352,13 +355,16 @@ class KeyGeneration:
             self._judged = True
 
     def _again(self) -> list[Effect]:
-        """Send once more what we sent, and what proves that somebody has two faces.
+        """Send once more what we sent, what proves that somebody has two faces, and all justifications.
 
         Nobody acknowledges a bundle, so one that was lost, or came to a node that was down, would be lost for good;
-        whoever has it knows it by its hash. A liar will not show a node that was down its second face. v1.5.11 sends
-        once.
+        whoever has it knows it by its hash. A liar will not show a node that was down its second face. And nothing
+        comes after a justification: who misses it evicts a dealer whom all others accept. v1.5.11 sends once.
         """
-        return [Send(self._echo.peers, DkgPacket(bundle)) for bundle in (*self._own, *self._echo.proofs())]
+        return self._pass_on(dict.fromkeys((*self._own, *self._echo.proofs(), *self._echo.justifications.all())))
+
+    def _pass_on(self, bundles: Iterable[Bundle]) -> list[Effect]:
+        return [Send(self._echo.peers, DkgPacket(bundle)) for bundle in bundles]
 
     def _wake(self) -> list[Effect]:
         """The alarm for the next half phase; after the end as long as others may still be at work."""

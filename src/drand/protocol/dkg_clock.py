@@ -16,6 +16,7 @@ class PhaseClock:
         self.phase_s = phase_s
         self._started_unix_s: float | None = None
         self._halves = 0
+        self._hears_until = 0  # half phases
 
     @property
     def started(self) -> bool:
@@ -33,6 +34,17 @@ class PhaseClock:
             self._halves += 1
             middle = self._halves % 2 == 1 and self._halves < _OVER[Phase.JUSTIFYING]
         return middle
+
+    def restart(self, now: float) -> None:
+        """We were down until `now`: what others have sent meanwhile, they send again in the next middle of a phase."""
+        self.pass_to(now)
+        middle = self._halves + 1 + self._halves % 2
+        self._hears_until = middle + 1 if middle < _OVER[Phase.JUSTIFYING] else 0
+
+    @property
+    def hears_again(self) -> bool:
+        """True from a restart until what others send again has had half a phase to come."""
+        return self._halves < self._hears_until
 
     def over(self, phase: Phase) -> bool:
         """True when the time of `phase` has passed; that of FINISHED is one phase more, for the vault to combine."""

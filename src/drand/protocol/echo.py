@@ -84,6 +84,10 @@ class Tray(Generic[BundleT]):
         """Both bundles of every author who signed two."""
         return [bundle for known in self._kept.values() if len(known) > 1 for bundle in known.values()]
 
+    def all(self) -> list[BundleT]:
+        """All bundles, whether they count or not."""
+        return [bundle for known in self._kept.values() for bundle in known.values()]
+
     def __contains__(self, author: Index) -> bool:
         """True when there is any bundle of this author, whether it counts or not."""
         return author in self._kept

@@ -31,9 +31,8 @@ class Lie(Enum):
 
 
 # Whoever shows different faces to different nodes can split them where messages overtake each other (a copy of one face
-# hides the other), or where a node is down meanwhile. It takes a vote on every bundle to rule that out, which the wire
-# of v1.5 does not have (docs/decisions/0008-dkg-agreement.md). With such a liar links keep their order in this world,
-# and nobody crashes in the ceremony.
+# hides the other). It takes a vote on every bundle to rule that out, which the wire of v1.5 does not have
+# (docs/decisions/0008-dkg-agreement.md). With such a liar links keep their order in this world.
 TWO_FACED = (Lie.TWO_DEALS, Lie.TWO_RESPONSES)
 
 
@@ -115,7 +114,7 @@ def scenario_of(seed: int, *, scheme: Scheme | None = None) -> Scenario:
         clock_drift_ppm=chance.choice((0.0, 50.0)),
         clock_steps=0 if calm else chance.choice((0, 0, 1, 2)),
         clock_step_s=1.5,
-        ceremony_crashes=0 if calm or lie in TWO_FACED else ceremony_crashes,
+        ceremony_crashes=0 if calm else ceremony_crashes,
         crashes=0 if calm else chance.randint(0, size),
         cuts=0 if calm else chance.randint(0, 4),
         full_disks=0 if calm else chance.choice((0, 0, 1)),

@@ -312,6 +312,17 @@ def test_what_proves_two_faces_goes_out_again_too(bench):
     assert again[1:] == [first, second]
 
 
+def test_justifications_of_others_go_out_again_since_nothing_comes_after_them(bench):
+    bench.to_responding()
+    bench.respond(1, 2)
+    bench.answer(bench.due(START + 20))
+    shown = bench.vaults[1].show(bench.terms, (Index(3),))
+    bench.hear(shown)
+    again = sent(bench.due(START + 25))
+    assert again.count(shown) == 1
+    assert len(again) == len(set(again)) == 4  # our own deal, response and justification besides
+
+
 def test_a_key_in_neither_list_takes_no_part(bench):
     with pytest.raises(BadSetting):
         KeyGeneration(bench.terms, b"nobody", PEERS, phase_s=10, leader=False, ids=Ids())
@@ -386,11 +397,45 @@ def test_every_prefix_of_the_journal_leads_back_to_where_it_ends():
             kept.append(record.bundle)
         machine = bench.fresh(f"life {number}")
         effects = machine.replay(bench.journal[:number], START)
-        own = [bundle for bundle in kept if bundle.author == 0]
-        assert sent(effects)[: len(own)] == own
+        assert sent(effects)[: len(kept)] == kept, "the last of them may not have been passed on"
         entered = [e.record.phase for e in effects if isinstance(e, Persist) and isinstance(e.record, PhaseEntered)]
         assert machine.phase is (entered[-1] if entered else phase)
         assert not machine.ended
+
+
+@pytest.mark.parametrize(
+    ("back_s", "heard_again_s"),
+    [(1, 10), (6, 20), (11, 20), (16, 30)],
+    ids=["before the first middle", "after it", "before the second", "after it again"],
+)
+def test_a_node_that_was_down_hears_first_what_others_send_again(bench, back_s, heard_again_s):
+    """In the middle of a phase others send what proves two faces; it may have passed by while this node was down."""
+    bench.to_responding()
+    bench.respond(1, 2, 3)
+    bench.machine = bench.fresh("second")
+    assert asked(bench.keep(bench.machine.replay(bench.journal, START + back_s))) == []
+    for half in range(back_s // 5 + 1, heard_again_s // 5):
+        assert asked(bench.due(START + 5 * half)) == []
+    assert isinstance(asked(bench.due(START + heard_again_s))[0], CombineShares)
+
+
+def test_a_proof_that_comes_again_convicts_at_a_node_that_was_down_as_it_did_at_the_others(bench):
+    bench.to_responding()
+    bench.respond(1, 2, 3)
+    bench.machine = bench.fresh("second")
+    bench.keep(bench.machine.replay(bench.journal, START + 1))
+    bench.due(START + 5)
+    first = bench.vaults[1].deal(bench.terms)
+    bench.hear(bench.vaults[1].signed(replace(first, deals=first.deals[1:])))
+    (request,) = asked(bench.due(START + 10))
+    assert request.dealers == (0, 2, 3)
+
+
+def test_a_node_that_is_back_after_the_last_middle_has_nothing_to_wait_for(bench):
+    bench.to_responding()
+    bench.respond(1, 2, 3)
+    (request,) = asked(bench.fresh("second").replay(bench.journal, START + 26))
+    assert isinstance(request, CombineShares)
 
 
 def test_what_the_vault_may_not_have_answered_is_asked_again(bench):
