@@ -215,9 +215,7 @@ def checked_order(flags: ShareFlags, connect_argument: str | None) -> "SetupOrde
     if flags.leader:
         check_leader(flags)
     elif not connect:
-        raise click.UsageError(
-            "the address of the leader is needed to join its group - try the --connect flag"
-        )
+        raise click.UsageError("the address of the leader is needed to join its group - try the --connect flag")
     source = entropy_program(flags)
     return SetupOrder(
         leader=peer_at(connect, tls=not flags.tls_disable) if connect else None,
