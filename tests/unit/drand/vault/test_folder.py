@@ -16,7 +16,15 @@ from collective.secret import SecretScalar
 from collective.signatures.bls import BlsScheme
 from drand.model.schemes import SCHEME_NAMES, scheme_named
 from drand.model.vault_messages import EpochOpened, IdentityShown, OpenEpoch, ShowIdentity, SignPartial, VaultRefused
-from drand.vault.folder import DamagedKeyFile, KeyPairExists, NoKeyPair, VaultFolder, make_key_pair, self_signed
+from drand.vault.folder import (
+    MAX_KEY_FILE_BYTES,
+    DamagedKeyFile,
+    KeyPairExists,
+    NoKeyPair,
+    VaultFolder,
+    make_key_pair,
+    self_signed,
+)
 from drand.vault.links import InprocLink, open_vault
 from tests.support import vectors
 from tests.support.committee import TOY_CHAINED
@@ -153,6 +161,29 @@ def test_a_new_self_signature_replaces_the_public_file_only(tmp_path: Path):
     moved = self_signed(keys.secret, "10.0.0.1:9", tls=False, scheme=SCHEME)
     folder.save_identity(moved.identity)
     assert folder.load_key_pair() == moved
+
+
+def test_forgetting_the_shares_leaves_the_key_pair(tmp_path: Path):
+    folder = VaultFolder(tmp_path)
+    keys = make_key_pair("127.0.0.1:8001", tls=True, scheme=SCHEME, entropy=SeededEntropy(1))
+    folder.save_key_pair(keys)
+    folder.share_file.parent.mkdir(parents=True)
+    folder.share_file.write_text("a share")
+    folder.state_file.replace(b"a state")
+    for _ in range(2):  # the second time there is nothing to forget
+        folder.forget_shares()
+        assert folder.state_file.read() is None
+        assert not folder.share_file.exists()
+        assert folder.load_key_pair(SCHEME).identity == keys.identity
+
+
+def test_a_key_file_of_any_length_is_not_read(tmp_path: Path):
+    folder = VaultFolder(tmp_path)
+    folder.save_key_pair(make_key_pair("127.0.0.1:8001", tls=True, scheme=SCHEME, entropy=SeededEntropy(1)))
+    with folder.key_file.open("ab") as file:
+        file.write(b"#" * (MAX_KEY_FILE_BYTES + 1))
+    with pytest.raises(DamagedKeyFile, match="far too long"):
+        folder.load_key_pair(SCHEME)
 
 
 def test_a_damaged_share_file_is_named(tmp_path: Path):
