@@ -128,6 +128,7 @@ def start(
     )
     settings.check()
     check_folder(folder)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines on stderr, which strangers bring about at will
     with without_roots():
         from drand.daemon.daemon import run_daemon
 
