@@ -121,8 +121,17 @@ CERTS_DIR = click.option(
     metavar="DIR",
     help="A folder of PEM certificates to trust besides the system's.",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-JSON_ANYWAY = click.option("--json", expose_value=False, is_flag=True, help="Changes nothing: it is JSON in any case.")
+# Go's own; its variable is the one that makes the daemon's log JSON, and is set wherever that is wanted.
+GOS_JSON = click.option("--json", "as_json", is_flag=True, envvar="DRAND_JSON", help="Print JSON.")
+# On commands whose output a script for Go reads as it is: the daemon's variable must not change it.
+JSON = click.option("--json", "as_json", is_flag=True, envvar="DRAND_PRINT_JSON", help="Print JSON.")
+JSON_ANYWAY = click.option(
+    "--json",
+    expose_value=False,
+    is_flag=True,
+    envvar="DRAND_PRINT_JSON",
+    help="Changes nothing: it is JSON in any case.",
+)
 HASH_ONLY = click.option("--hash", "only_hash", is_flag=True, help="Print only the hash.")
 GROUP_OUT = click.option("--out", type=FILE, metavar="FILE", help="Write the group file here instead of printing it.")
 SCHEME = click.option(

@@ -69,14 +69,14 @@ def print_group(group: Group, *, out: Path | None, only_hash: bool = False) -> N
 
 
 def print_group_json(group: Group) -> None:
-    """A group as JSON: whole seconds, keys and seeds in hexadecimal; a fresh group without its key has none."""
+    """A group as JSON: seconds, keys and seeds in hexadecimal; a fresh group without its key has none."""
     print_json(
         {
             "beaconID": group.beacon_id,
             "schemeID": group.scheme.name,
             "threshold": group.threshold,
             "period": group.period_s,
-            "catchup_period": group.catchup_period_s,
+            "catchup_period": int(seconds) if (seconds := group.catchup_period_s).is_integer() else seconds,
             "genesis_time": group.genesis_unix_s,
             "genesis_seed": group.genesis_seed.hex(),
             "transition_time": group.transition_unix_s,

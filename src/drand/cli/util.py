@@ -7,7 +7,7 @@ import click
 
 from collective.errors import CollectiveError, Malformed, Unavailable
 from drand.cli.get import read_group
-from drand.cli.options import CERTS_DIR, CONTROL, EXISTING_FILE, FILE, ID, JSON, TLS_DISABLE, VERBOSE
+from drand.cli.options import CERTS_DIR, CONTROL, EXISTING_FILE, FILE, GOS_JSON, ID, JSON, TLS_DISABLE, VERBOSE
 from drand.cli.output import print_json_line, status_block, status_fields, version_fields
 from drand.cli.reaching import about, ask_nodes, daemon, named, peer_at, trusted_roots
 from drand.model.group import Peer
@@ -133,7 +133,7 @@ def list_schemes(control: str, as_json: bool) -> None:
 
 @click.command()
 @CONTROL
-@JSON
+@GOS_JSON
 @ID
 @click.option("--all", "every", is_flag=True, help="All beacons of the daemon.")
 @click.option("--list-ids", is_flag=True, help="Only the ids of the beacons that run.")
@@ -165,7 +165,7 @@ def print_ids(ids: tuple[str, ...], *, as_json: bool) -> None:
 
 @click.command()
 @CONTROL
-@JSON
+@GOS_JSON
 @ID
 @TLS_DISABLE
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")

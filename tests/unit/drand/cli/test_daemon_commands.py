@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from collective.errors import OutOfTurn
@@ -113,6 +114,17 @@ async def test_schemes_are_listed_with_their_numbers(node: Operated):
         "Drand supports the following list of schemes: \n0) one \n1) two \n"
         "\nChoose one of them and set it on --scheme flag \n"
     )
+
+
+async def test_the_variable_that_makes_the_daemons_log_json_changes_only_what_it_changes_in_go(
+    node: Operated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = [("show", "group"), ("show", "group", "--hash"), ("util", "ping"), ("util", "list-schemes")]
+    before = [await node.drand(*arguments) for arguments in asked]
+    monkeypatch.setenv("DRAND_JSON", "true")
+    assert [await node.drand(*arguments) for arguments in asked] == before
+    assert (await node.drand("show", "group", "--out", tmp_path / "group.toml")).code == 0
+    assert json.loads((await node.drand("util", "status")).out)["beacons"]
 
 
 async def test_ping_and_schemes_as_json(node: Operated):
