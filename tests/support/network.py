@@ -23,6 +23,7 @@ from drand.model.records import (
     CeremonyEnded,
     CeremonyStarted,
     EpochStarted,
+    Phase,
     PhaseEntered,
     Record,
 )
@@ -367,3 +368,33 @@ def without_bundles_from(*silent: int) -> Wire:
         return None if sender in silent and isinstance(message, DkgPacket) else message
 
     return wire
+
+
+def finished(network: Network) -> bool:
+    """Whether every node has its group."""
+    return all(state is State.RUNNING for state in network.states())
+
+
+def running_network(size: int = 5, threshold: int = 3, **settings) -> Network:
+    """Nodes that have held their ceremony."""
+    network = Network(size, **settings)
+    network.ceremony(threshold=threshold)
+    network.run_until(lambda: finished(network), 60)
+    assert finished(network)
+    return network
+
+
+def generating_network(phase: Phase | None = None, now: float = START_S) -> Network:
+    """Five nodes somewhere in their key generation."""
+    network = Network(5, now=now)
+    network.ceremony(threshold=3)
+    network.run_until(lambda: network.states() == [State.GENERATING] * 5, 30)
+    if phase is not None:
+        network.run_until(lambda: network.nodes[2].ceremony.phase is phase, 30)
+    return network
+
+
+def a_bundle(network: Network) -> DkgPacket:
+    """The first bundle that anybody sent."""
+    sent = (effect.message for _, effect in network.log if isinstance(effect, Send))
+    return next(message for message in sent if isinstance(message, DkgPacket))
