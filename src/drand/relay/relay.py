@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from collective.clock import Clock, SystemClock
 from collective.errors import BadSetting, CollectiveError
 from drand.client.async_client import AsyncClient
-from drand.model.chain import Beacon, ChainInfo, Round
+from drand.model.chain import DEFAULT_BEACON_ID, Beacon, ChainInfo, Round, canonical_beacon_id
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
 from drand.relay.chains import RelayedChain, open_shelf, worded
@@ -52,11 +52,7 @@ class Relay:
 
     async def start(self) -> None:
         """Learn the chains, listen, and begin to follow. Raises BadSetting, NoSourceAnswered, PortTaken, ..."""
-        served = [
-            one for wanted in await wanted_chains(self.settings) if (one := await self._opened(wanted)) is not None
-        ]
-        if not served:
-            raise BadSetting("none of the chains that the upstreams list can be read", hint="the lines above say why")
+        served = await self._open_all()
         with contextlib.suppress(TimeoutError):  # nobody upstream answers: what is archived is better than nothing
             async with asyncio.timeout(LOOK_S):
                 await asyncio.gather(*(feeder.look() for feeder in self._feeders.values()))
@@ -64,7 +60,7 @@ class Relay:
             self._front = Front(self.settings, self._chains)
             self.address = await self._front.start(parse_host_port(self.settings.listen), shared=False)
         else:
-            self._crew = Crew(self.settings, tuple(served), self._fetch, self._recent)
+            self._crew = Crew(self.settings, served, self._fetch, self._recent)
             self.address = await self._crew.start()
         if self.settings.metrics:
             self.metrics_address = self._metrics.serve(self.settings.metrics)
@@ -100,6 +96,23 @@ class Relay:
         self._metrics.close()
         if self._archive is not None:
             self._archive.close()
+
+    async def _open_all(self) -> tuple[ServedHere, ...]:
+        """Make the chains known; the first is the one that is served without a name.
+
+        Where none is named, that is the one with the default beacon id, as on a node, wherever an upstream lists it.
+        """
+        served: dict[bytes, ServedHere] = {}
+        for wanted in await wanted_chains(self.settings):
+            if (one := await self._opened(wanted)) is not None:
+                served[wanted.chain_hash] = one
+        if not served:
+            raise BadSetting("none of the chains that the upstreams list can be read", hint="the lines above say why")
+        order = list(served)
+        if not self.settings.chains:
+            order.sort(key=lambda one: canonical_beacon_id(self._chains[one].info().beacon_id) != DEFAULT_BEACON_ID)
+        self._chains = {one: self._chains[one] for one in order}
+        return tuple(served[one] for one in order)
 
     async def _opened(self, wanted: Wanted) -> ServedHere | None:
         """The same as `_open`; but one bad chain in an upstream's list does not keep the others from being served."""

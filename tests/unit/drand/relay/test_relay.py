@@ -72,6 +72,17 @@ async def test_all_chains_of_an_upstream_are_served_and_the_named_one_alone_wher
             assert await answer.json() == [wanted]
 
 
+async def test_the_default_chain_is_served_without_a_hash_wherever_the_upstream_lists_it():
+    usual = LivingChain()
+    others = (LivingChain(beacon_id=f"quick{number}") for number in range(100))
+    listed_first = next(one for one in others if one.info().hash() < usual.info().hash())
+    async with upstream(usual, listed_first) as url, relaying(url) as (_, client):
+        async with client.get("/chains") as answer:
+            assert await answer.json() == [one.info().hash().hex() for one in (listed_first, usual)]
+        async with client.get("/info") as answer:
+            assert (await answer.json())["hash"] == usual.info().hash().hex()
+
+
 async def test_an_upstream_that_lies_is_dropped_and_named_and_its_lie_is_served_to_nobody(
     caplog: pytest.LogCaptureFixture,
 ):
