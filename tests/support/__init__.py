@@ -1,7 +1,7 @@
 """What tests stand on. From the smallest world that shows a thing to the largest, take the first that will do.
 
-one machine         alone (a beacon machine; the test is everything else), dkg_bench (the same for a key generation), people
-                    (identities to talk about)
+one machine         alone (a beacon machine; the test is everything else), dkg_bench (the same for a key generation),
+                    people (identities to talk about)
 some machines       dkg_world (key generation, seeded chance), stage (rounds, no chance but loss), network (whole beacon
                     processes with real vaults), dkg_vault (a plain vault that can lie), vaults (real ones)
 one shell           shells (a beacon's shell over doubles), operated (a daemon as its control socket sees it)

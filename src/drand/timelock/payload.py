@@ -67,7 +67,7 @@ class PayloadOpener:
                      forbids it for a reason: any file can be cut short to that, and nobody can tell.
     """
 
-    def __init__(self, file_key: bytes, nonce: bytes, *, allow_no_chunk: bool = False) -> None:
+    def __init__(self, file_key: bytes, nonce: bytes, *, allow_no_chunk: bool) -> None:
         self._allow_no_chunk = allow_no_chunk
         self._cipher = ChaCha20Poly1305(derive(file_key, nonce, b"payload"))
         self._counter = 0
