@@ -102,9 +102,10 @@ class ControlFace:
         shell = self._daemon.shell(metadata.beacon_id)
         changed = shell.changed()
         began = False
+        had_group = shell.machine.ceremony.state is State.RUNNING  # of a ceremony that is long over
         while True:
             view = shell.machine.ceremony
-            began = began or view.state is not State.IDLE
+            began = began or not (view.state is State.IDLE or (view.state is State.RUNNING and had_group))
             interruption = _interruption(shell)
             if interruption:
                 yield CeremonyProgress(beacon_id=shell.beacon_id, stage="failed", reason=interruption)

@@ -133,6 +133,20 @@ async def test_a_ceremony_that_has_just_begun_is_shown_to_whoever_watched_before
             await ordered
 
 
+async def test_a_ceremony_of_long_ago_is_not_shown_as_the_one_that_was_ordered_now(planted: Planted):
+    async with running(planted.node(0)) as daemon:
+        face = ControlFace(daemon)
+        watch = face.ceremony(DEFAULT)
+        first = asyncio.ensure_future(anext(watch))  # type: ignore[arg-type]
+        await asyncio.sleep(0)  # the watcher is there, and waits
+        with pytest.raises(OutOfTurn, match="already done"):
+            await face.init_dkg(DEFAULT, orders("", 3, 2)[0])
+        await beacon_of(daemon.shell("default"), 1)
+        assert not first.done()
+        await daemon.unload("default")
+        assert (await first).stage == "failed"
+
+
 async def test_a_disk_that_fills_up_in_a_ceremony_is_what_the_operator_is_told(tmp_path: Path):
     make_keys(tmp_path)
     async with running(tmp_path) as daemon:
