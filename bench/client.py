@@ -110,7 +110,9 @@ def _rows(scheme: str, source: InMemory, samples: int) -> list[Row]:
     single = [one for one, _, _ in taken]
     alone = [one.cpu_ms for _, one, _ in taken]
     spread = [one.wall_ms for _, _, one in taken]
-    beside = f"CPU of all {statistics.median(one.all_cpu_ms for _, _, one in taken):.3f} ms"
+    together = statistics.median(one.all_cpu_ms for _, _, one in taken)
+    others = statistics.median(one.others for _, _, one in taken)
+    beside = f"CPU of all {together:.3f} ms; other programs had {others:.0%} of the cores"
     return [
         _row(f"client: a verified beacon, {scheme}", single, GOAL_SINGLE, javascript, note),
         _row(f"client: in bulk, one process, {scheme}", alone, None, None, "CPU of one core"),
@@ -155,28 +157,33 @@ class Bulk(NamedTuple):
     wall_ms: float
     cpu_ms: float  # of this process
     all_cpu_ms: float  # and of its workers
+    others: float  # the share of all cores that other programs took meanwhile
 
 
 async def _in_bulk(source: InMemory, verifiers: Verifiers) -> Bulk:
     async with AsyncClient(source.info_, [source], verifiers=verifiers) as client:
-        before = time.perf_counter(), time.process_time(), _workers_cpu_s(verifiers)
+        before = _counters(verifiers)
         seen = [beacon.round async for beacon in client.rounds(1, len(source.beacons))]
-        after = time.perf_counter(), time.process_time(), _workers_cpu_s(verifiers)
+        after = _counters(verifiers)
     if seen != list(range(1, len(source.beacons) + 1)):
         raise RuntimeError("a beacon is missing")
-    wall_s, cpu_s, workers_s = (end - begin for begin, end in zip(before, after, strict=True))
-    return Bulk(*(taken_s / len(seen) * 1e3 for taken_s in (wall_s, cpu_s, cpu_s + workers_s)))
+    wall_s, cpu_s, workers_s, busy_s = (end - begin for begin, end in zip(before, after, strict=True))
+    others = max(busy_s - cpu_s - workers_s, 0.0) / (wall_s * (os.cpu_count() or 1))
+    one_ms = 1e3 / len(seen)
+    return Bulk(wall_s * one_ms, cpu_s * one_ms, (cpu_s + workers_s) * one_ms, others)
 
 
-def _workers_cpu_s(verifiers: Verifiers) -> float:
-    """What the workers have used so far; 0 where the system does not tell."""
-    if not Path("/proc/self/stat").exists():
-        return 0.0
-    ticks = 0
-    for pid in verifiers.pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
-    return ticks / os.sysconf("SC_CLK_TCK")
+def _counters(verifiers: Verifiers) -> tuple[float, float, float, float]:
+    """Seconds: on the wall, of this process, of its workers, and of all programs together (Linux: proc(5))."""
+    workers = everybody = 0
+    if Path("/proc/stat").exists():
+        for pid in verifiers.pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            workers += int(fields[11]) + int(fields[12])  # utime and stime
+        user, nice, system, *_ = Path("/proc/stat").read_text().split()[1:]
+        everybody = int(user) + int(nice) + int(system)
+    tick_s = 1.0 / os.sysconf("SC_CLK_TCK")
+    return time.perf_counter(), time.process_time(), workers * tick_s, everybody * tick_s
 
 
 def javascript_ms(source: InMemory) -> tuple[float | None, str]:
