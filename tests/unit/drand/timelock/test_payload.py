@@ -33,9 +33,7 @@ def test_a_chunk_is_short_only_where_the_content_ends(size: int):
 
 
 @pytest.mark.parametrize("size", [0, 7, CHUNK_BYTES, CHUNK_BYTES + 7, 2 * CHUNK_BYTES])
-@pytest.mark.parametrize(
-    "more", [b"x", bytes(TAG_BYTES), bytes(SEALED_CHUNK_BYTES)], ids=["byte", "tag", "chunk"]
-)
+@pytest.mark.parametrize("more", [b"x", bytes(TAG_BYTES), bytes(SEALED_CHUNK_BYTES)], ids=["byte", "tag", "chunk"])
 @pytest.mark.parametrize("piece", [1 << 20, 5000])
 def test_nothing_may_follow_the_last_chunk(size: int, more: bytes, piece: int):
     with pytest.raises(DamagedPayload):
