@@ -2,8 +2,8 @@
 
 A call holds a place from its headers on, whether or not its request ever comes. So a stranger who sends nothing but
 headers could hold every place there is; therefore requests are waited for here, for a short while, and when too many
-are waited for, the call that has kept us waiting for longest gives way to the newest: an honest request follows its
-headers within a moment, so that it is through long before its turn to give way.
+are waited for, the call that has kept us waiting for longest gives way to the newest. Not at once, however: a thousand
+honest calls may come in one turn of the loop, and their requests are read in the next.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from drand.net.addresses import socket_address, socket_ip
 from drand.net.errors import TooBusy
 
 REQUEST_PATIENCE_S = 10.0  # for a request after its headers: 4 MiB at 3.5 Mbit/s
-MAX_UNREAD = 512  # calls whose request is waited for
+LEAST_PATIENCE_S = 0.5  # nobody gives way before
+MAX_UNREAD = 512  # calls whose request is waited for, when more than that have had the least patience
 MAX_CALLS_PER_NETWORK = 1024  # under way: a whole group may sit behind one address (NAT, proxy)
 
 
@@ -71,10 +72,15 @@ class Quota:
         """How many there are now."""
         return self._sum
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more would be one too many."""
+        return self._sum >= self._total
+
     @contextmanager
-    def place(self, network: str) -> Iterator[None]:
-        """Hold a place; raises TooBusy at the bound."""
-        if self._sum >= self._total:
+    def place(self, network: str, leaving: int = 0) -> Iterator[None]:
+        """Hold a place; raises TooBusy at the bound. So many of those that run are about to leave."""
+        if self._sum - leaving >= self._total:
             raise TooBusy(f"{self._total} {self._what} run already")
         if self._running.get(network, 0) >= self._per_network:
             raise TooBusy(f"{self._per_network} {self._what} to your address run already")
@@ -92,29 +98,48 @@ class Quota:
 class WaitingRoom:
     """The calls whose request has not come yet. The oldest gives way where there are too many."""
 
-    def __init__(self, most: int = MAX_UNREAD, patience_s: float = REQUEST_PATIENCE_S) -> None:
+    def __init__(
+        self,
+        most: int = MAX_UNREAD,
+        patience_s: float = REQUEST_PATIENCE_S,
+        least_s: float = LEAST_PATIENCE_S,
+    ) -> None:
         self._most = most
         self._patience_s = patience_s
-        self._waiting: dict[asyncio.Timeout, None] = {}  # oldest first
+        self._least_s = least_s
+        self._waiting: dict[asyncio.Timeout, float] = {}  # oldest first -> loop time at which it came
+        self._sent_away: set[asyncio.Timeout] = set()  # and not gone yet
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def leaving(self) -> int:
+        """How many have been sent away and are not gone yet."""
+        return len(self._sent_away)
 
     @asynccontextmanager
     async def patience(self) -> AsyncIterator[None]:
         """Wait inside; raises TooBusy once it took too long, or too many newer calls have come."""
         if len(self._waiting) >= self._most:
-            self._send_away(next(iter(self._waiting)))
+            self.make_room()
         wait = asyncio.timeout(self._patience_s)
         try:
             async with wait:
-                self._waiting[wait] = None
+                self._waiting[wait] = asyncio.get_running_loop().time()
                 try:
                     yield
                 finally:
                     self._waiting.pop(wait, None)
+                    self._sent_away.discard(wait)
         except TimeoutError as error:
             raise TooBusy("the request did not follow its headers") from error
+
+    def make_room(self) -> None:
+        """Send the oldest away, if it has had the least patience."""
+        oldest = next(iter(self._waiting), None)
+        if oldest is not None and asyncio.get_running_loop().time() - self._waiting[oldest] >= self._least_s:
+            self._send_away(oldest)
 
     def clear(self) -> None:
         """Send everybody away: the port closes."""
@@ -124,12 +149,23 @@ class WaitingRoom:
     def _send_away(self, wait: asyncio.Timeout) -> None:
         del self._waiting[wait]
         if not wait.expired():
+            self._sent_away.add(wait)
             wait.reschedule(asyncio.get_running_loop().time())
 
 
 class Admission:
     """The doors of one port: every call of every service on it goes through."""
 
-    def __init__(self, *, total: int, per_network: int = MAX_CALLS_PER_NETWORK, unread: int = MAX_UNREAD) -> None:
+    def __init__(
+        self, *, total: int, per_network: int = MAX_CALLS_PER_NETWORK, unread: WaitingRoom | None = None
+    ) -> None:
         self.calls = Quota("calls", total=total, per_network=per_network)
-        self.unread = WaitingRoom(unread)
+        self.unread = WaitingRoom() if unread is None else unread
+
+    @contextmanager
+    def place(self, network: str) -> Iterator[None]:
+        """Hold a place for a call; raises TooBusy. Where all are taken, a call that says nothing gives way."""
+        if self.calls.is_full:
+            self.unread.make_room()
+        with self.calls.place(network, self.unread.leaving):
+            yield

@@ -48,6 +48,8 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_connection_idle_ms", MAX_IDLE_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+    ("grpc.server.max_pending_requests", MAX_CONCURRENT_RPCS + MAX_BACKLOG),  # beyond, some are cancelled at random
+    ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_CONCURRENT_RPCS + MAX_BACKLOG),
     ("grpc.experimental.tcp_max_read_chunk_size", READ_AHEAD_BYTES),
 )
 
@@ -139,7 +141,7 @@ def _unary(path: str, method: Unary[RequestT], manners: Manners) -> Callable[[ob
     async def serve(_requests: object, context: Context) -> bytes:
         try:
             who = who_calls(context)
-            with manners.admission.calls.place(who.origin.network):
+            with manners.admission.place(who.origin.network):
                 request = await _request(method.request, context, manners.admission)
                 metadata = carried(request)
                 if manners.version_check:
@@ -156,7 +158,7 @@ def _stream(path: str, method: Stream[RequestT], manners: Manners) -> Callable[[
     async def serve(_requests: object, context: Context) -> None:
         try:
             who = who_calls(context)
-            with manners.admission.calls.place(who.origin.network):
+            with manners.admission.place(who.origin.network):
                 request = await _request(method.request, context, manners.admission)
                 await _write_all(method.answers(request, carried(request), who), context)
         except Exception as error:  # noqa: BLE001  # as above

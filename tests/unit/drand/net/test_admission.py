@@ -55,7 +55,7 @@ class Port:
 
 @pytest.fixture
 async def port() -> AsyncIterator[Port]:
-    made = Port(Admission(total=20, per_network=10, unread=4))
+    made = Port(Admission(total=20, per_network=10, unread=WaitingRoom(most=4, least_s=0.0)))
     await made.open()
     yield made
     await made.close()
@@ -71,6 +71,25 @@ async def test_calls_whose_request_never_comes_give_way_to_those_that_say_what_t
     assert len(port.server.admission.unread) == 3, "one was sent away, and its place sufficed for all that followed"
     stranger.close()
     await until(lambda: port.server.admission.calls.running == 0)
+
+
+async def test_where_every_place_is_taken_a_call_that_says_nothing_gives_way(port: Port):
+    port.server.admission.calls = Quota("calls", total=3, per_network=10)
+    stranger = await asyncio.to_thread(Http2Connection, port.peer.address)
+    stranger.send(*(frame(HEADERS, END_HEADERS, 1 + 2 * place, FIELDS) for place in range(3)))
+    await until(lambda: port.server.admission.calls.is_full)
+    await port.client.send(port.peer, PARTIAL, METADATA)
+    assert len(port.node.told) == 1
+    await until(lambda: port.server.admission.unread.leaving == 0)
+    assert port.server.admission.calls.running == 2
+    stranger.close()
+
+
+async def test_a_thousand_calls_of_one_moment_are_all_heard(port: Port):
+    port.server.admission.calls = Quota("calls", total=2000, per_network=1024)
+    port.server.admission.unread = WaitingRoom(most=4)
+    await asyncio.gather(*(port.client.deliver(port.peer, encode(PARTIAL, METADATA)) for _ in range(500)))
+    assert len(port.node.told) == 500
 
 
 async def test_a_request_that_does_not_come_is_not_waited_for_without_end(port: Port):
