@@ -1,5 +1,6 @@
 """HTTP GET with bounds on everything: bytes, seconds, redirects, encodings."""
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -152,4 +153,10 @@ def _retry_after(response: aiohttp.ClientResponse) -> float | None:
 
 def _told(error: Exception) -> str:
     """The error's words, or its name where it has none; bounded, since a server may have written them."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError):  # its number is OpenSSL's
+        return str(error)[:200]
+    if isinstance(error, aiohttp.ClientConnectorError) and error.errno:
+        return os.strerror(error.errno)  # aiohttp wraps it: "Cannot connect to host ... ssl:default [...]"
     return (str(error) or type(error).__name__)[:200]

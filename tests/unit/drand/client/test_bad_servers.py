@@ -400,7 +400,13 @@ async def test_a_refusal_that_drand_does_not_know_is_malformed():
 
 async def test_nobody_listens_there():
     async with AsyncClient(chain(), ["http://127.0.0.1:1"], clock=FakeClock()) as client:
-        with pytest.raises(errors.SourceUnreachable, match="cannot be reached"):
+        with pytest.raises(errors.SourceUnreachable, match="cannot be reached: Connection refused"):
+            await client.get(ROUND)
+
+
+async def test_a_name_that_does_not_resolve():
+    async with AsyncClient(chain(), ["http://no.such.host.invalid"], clock=FakeClock()) as client:
+        with pytest.raises(errors.SourceUnreachable, match="its name does not resolve"):
             await client.get(ROUND)
 
 
