@@ -3,8 +3,6 @@
 import asyncio
 import http.client
 import json
-import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,30 +10,23 @@ import pytest
 from collective.errors import BadSetting, OutOfTurn, Unavailable
 from drand.daemon.control_face import CeremonyLost, ControlFace
 from drand.daemon.daemon import Daemon, Stopping
-from drand.daemon.folders import beacon_ids
 from drand.daemon.metrics import Metrics
-from drand.daemon.opening import AlreadyLoaded, UnsignedIdentity, VaultAway, open_beacon
-from drand.daemon.peer_face import PeerFace
-from drand.errors import BeaconNotFound, UnknownBeacon
+from drand.daemon.opening import AlreadyLoaded
+from drand.errors import UnknownBeacon
 from drand.model.chain import Round
 from drand.model.group import Peer
 from drand.model.packets import Metadata, SyncRequest
 from drand.model.status import DkgState
-from drand.model.vault_messages import EpochOpened, VaultRefused
 from drand.model.verification import ChainVerifier
 from drand.net.addresses import HostPort
 from drand.net.control_client import ControlClient
-from drand.net.errors import PeerRefused, PortTaken
-from drand.net.handlers import FollowOrder
+from drand.net.errors import PeerRefused
 from drand.net.peer_client import PeerClient
 from drand.protocol.setup_rules import AlreadyRunning
 from drand.store.contract import StoreFailed
-from drand.vault.folder import DamagedKeyFile, NoKeyPair, VaultFolder
-from drand.vault.state import StateDamaged
 from tests.support.daemons import (
     Planted,
     beacon_of,
-    hold_ceremony,
     make_keys,
     network,
     orders,
@@ -57,18 +48,6 @@ def get(address: HostPort | None, path: str) -> tuple[int, bytes]:
         return response.status, response.read()
     finally:
         connection.close()
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[PeerClient]:
-    made = PeerClient()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def planted(tmp_path: Path) -> Planted:
-    return Planted(tmp_path)
 
 
 # ------------------------------------------------------------ a network
@@ -331,222 +310,3 @@ async def test_a_stop_that_meets_a_failure_still_closes_the_rest(
     await http()
     assert daemon.shells == {}
     assert "while stopping: gone" in caplog.text
-
-
-# ------------------------------------------------------------ damage
-
-
-async def test_one_damaged_beacon_does_not_keep_the_others_from_running(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    Planted(tmp_path)
-    broken = Planted(tmp_path, beacon_id="broken")
-    group_file = broken.folder(0).group_file
-    whole = group_file.read_bytes()
-    group_file.write_bytes(b"rubbish")
-    with caplog.at_level(logging.ERROR):
-        async with running(tmp_path / "node0") as daemon:
-            assert sorted(daemon.shells) == ["default"]
-            assert "BEACON broken IS NOT RUNNING" in caplog.text
-            assert str(group_file) in caplog.text
-            group_file.write_bytes(whole)
-            await daemon.load("broken")
-            await beacon_of(daemon.shell("broken"), 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("key/drand_id.private", DamagedKeyFile),
-        ("key/drand_id.public", DamagedKeyFile),
-        ("groups/drand_group.toml", Exception),
-        ("groups/dist_key.private", DamagedKeyFile),
-        ("vault.state", StateDamaged),
-        ("db/drand.sqlite", StoreFailed),
-    ],
-)
-async def test_the_only_beacon_s_damaged_file_is_named_and_the_daemon_does_not_start(
-    planted: Planted, name: str, expected: type[Exception]
-):
-    path = planted.folder(0).root / name
-    path.write_bytes(b"\x00rubbish\xff" * 300)
-    daemon = Daemon(settings(planted.node(0)))
-    with pytest.raises(expected, match=path.name) as caught:
-        await daemon.start()
-    await daemon.stop()
-    assert caught.value.advice  # type: ignore[attr-defined]
-    assert len(str(caught.value).splitlines()) == 1
-    assert daemon.shells == {}
-    assert daemon.chains == {}
-
-
-async def test_an_unsigned_identity_is_refused_with_the_command_that_mends_it(planted: Planted):
-    from dataclasses import replace
-
-    folder = VaultFolder(planted.folder(0).root)
-    identity = folder.load_key_pair().identity
-    for signature in (b"", b"\x01" * 48):
-        folder.save_identity(replace(identity, signature=signature))
-        daemon = Daemon(settings(planted.node(0)))
-        with pytest.raises((UnsignedIdentity, DamagedKeyFile)) as caught:
-            await daemon.start()
-        await daemon.stop()
-        assert caught.value.advice
-
-
-async def test_a_vault_that_refuses_is_named(planted: Planted):
-    class Mute:
-        def __init__(self, reply: object) -> None:
-            self.reply = reply
-
-        async def ask(self, request: object) -> object:
-            return self.reply
-
-    async with running(planted.node(0), only_beacon="") as daemon:
-        for reply in (VaultRefused("load", "asleep", retry=True), EpochOpened("load", b"")):  # type: ignore[arg-type]
-            with pytest.raises(VaultAway, match="vault of beacon default"):
-                await open_beacon(
-                    planted.folder(0),
-                    "inproc:",
-                    daemon._outside,
-                    opener=lambda *_, reply=reply, **__: Mute(reply),  # type: ignore[misc,arg-type,return-value]
-                )
-
-
-async def test_a_beacon_without_keys_cannot_be_loaded_and_leaves_nothing(tmp_path: Path):
-    async with running(tmp_path) as daemon:
-        with pytest.raises(NoKeyPair):
-            await daemon.load("nobody")
-        with pytest.raises(BadSetting):
-            await daemon.load("../../etc")
-        assert beacon_ids(tmp_path) == []
-
-
-async def test_a_taken_port_ends_the_start(planted: Planted, tmp_path: Path):
-    async with running(planted.node(0)):
-        other = Planted(tmp_path / "other")
-        taken = planted.group.nodes[0].identity.address
-        daemon = Daemon(settings(other.node(0), private_listen=taken))
-        with pytest.raises(PortTaken, match=taken):
-            await daemon.start()
-        await daemon.stop()
-
-
-async def test_a_taken_port_is_not_taken_for_a_damaged_beacon(planted: Planted, tmp_path: Path):
-    async with running(planted.node(0)):
-        address = planted.group.nodes[0].identity.address
-        make_keys(tmp_path / "other", address=address)
-        daemon = Daemon(settings(tmp_path / "other"))
-        with pytest.raises(PortTaken):
-            await daemon.start()
-        assert daemon.shells == {}
-        await daemon.stop()
-
-
-async def test_a_lost_store_is_made_anew_from_the_files_and_the_chain_begins_again(planted: Planted):
-    async with running(planted.node(0)) as daemon:
-        first = await beacon_of(daemon.shell("default"), 1)
-    for path in planted.folder(0).store.parent.iterdir():
-        path.unlink()
-    async with running(planted.node(0)) as daemon:
-        assert await beacon_of(daemon.shell("default"), 1) == first
-
-
-# ------------------------------------------------------------ what the operator may ask
-
-
-async def test_the_control_face_answers_about_a_running_chain(planted: Planted, tmp_path: Path):
-    async with running(planted.node(0)) as daemon:
-        face, shell = ControlFace(daemon), daemon.shell("default")
-        await beacon_of(shell, 1)
-        assert await face.public_key(DEFAULT) == shell.identity.key
-        assert (await face.chain_info(DEFAULT)).hash() == planted.group.chain_info().hash()
-        assert await face.group_file(DEFAULT) == planted.group
-        assert "bls-bn254-unchained-on-g1" in await face.list_schemes()
-        await face.backup(DEFAULT, tmp_path / "copy")
-        assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
-        await face.backup(DEFAULT, tmp_path / "copy")
-        (tmp_path / "mine").write_text("something of mine")
-        with pytest.raises(BadSetting, match="no backup of this program"):
-            await face.backup(DEFAULT, tmp_path / "mine")
-        assert (tmp_path / "mine").read_text() == "something of mine"
-        assert face.reply_metadata(DEFAULT).chain_hash == planted.group.chain_info().hash()
-        assert face.reply_metadata(Metadata(beacon_id="other")).chain_hash == b""
-        await face.shutdown(DEFAULT)
-        assert not daemon.stopping
-        await face.load_beacon(DEFAULT)
-        with pytest.raises(AlreadyLoaded):
-            await face.load_beacon(DEFAULT)
-        await face.shutdown(Metadata())
-        assert daemon.stopping
-
-
-async def test_what_this_version_does_not_do_is_said(tmp_path: Path):
-    make_keys(tmp_path)
-    async with running(tmp_path) as daemon:
-        face = ControlFace(daemon)
-        order = orders("", 2, 2)[0]
-        with pytest.raises(Exception, match="not available"):
-            await face.init_reshare(DEFAULT, order)
-        follow = FollowOrder(peers=(), up_to=Round(1))
-        for start in (face.start_follow, face.start_check):
-            with pytest.raises(Exception, match="not available"):
-                start(DEFAULT, follow)
-        with pytest.raises(Exception, match="not setup yet"):
-            await face.backup(DEFAULT, tmp_path / "copy")
-
-
-async def test_rounds_that_are_not_there_and_chains_that_are_not_ours(planted: Planted, client: PeerClient):
-    async with running(planted.node(0)) as daemon:
-        shell = daemon.shell("default")
-        await beacon_of(shell, 1)
-        peer = shell.identity.peer
-        with pytest.raises(PeerRefused, match="no beacon stored above requested round"):
-            await client.public_rand(peer, Round(10**6), DEFAULT)
-        with pytest.raises(PeerRefused, match=r"beacon id \[other\] is not running"):
-            await client.public_rand(peer, Round(1), Metadata(beacon_id="other"))
-        with pytest.raises(PeerRefused, match="unknown chain hash"):
-            await client.public_rand(peer, Round(1), Metadata(chain_hash=b"\x01" * 32))
-        assert issubclass(BeaconNotFound, Exception)
-
-
-async def test_streams_begin_at_a_stored_round_or_with_the_next_one(planted: Planted):
-    async with running(planted.node(0)) as daemon:
-        face, shell = PeerFace(daemon), daemon.shell("default")
-        await beacon_of(shell, 3)
-        stored = face.public_rand_stream(DEFAULT, Round(1), "x:1")
-        assert (await anext(stored))[0].round == 1
-        head = shell.head
-        assert head is not None
-        async with asyncio.timeout(30):
-            fresh = face.public_rand_stream(DEFAULT, Round(0), "x:1")
-            assert (await anext(fresh))[0].round > head.round
-            with pytest.raises(BeaconNotFound, match="no beacon stored above requested round"):
-                await anext(face.sync(DEFAULT, SyncRequest(Round(10**9), "default"), "x:1"))
-
-
-async def test_a_stranger_s_status_dials_members_only(planted: Planted, client: PeerClient, tmp_path: Path):
-    trap = asyncio.Event()
-    server = await asyncio.start_server(lambda *_: trap.set(), "127.0.0.1", 0)
-    stranger = Peer(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", tls=False)
-    async with running(planted.node(0)) as daemon:
-        status = await client.status(daemon.shell("default").identity.peer, DEFAULT, [stranger])
-        assert status.connections == {}
-        assert not trap.is_set()
-        assert (await ControlFace(daemon).status(DEFAULT, [stranger])).connections == {stranger.address: False}
-        assert trap.is_set(), "the operator may ask about whom they like"
-    server.close()
-
-
-async def test_three_daemons_generate_the_key_of_a_second_beacon(tmp_path: Path):
-    daemons = []
-    try:
-        for number in range(3):
-            make_keys(tmp_path / str(number), "second")
-            daemons.append(Daemon(settings(tmp_path / str(number))))
-            await daemons[-1].start()
-        groups = await hold_ceremony(daemons, 2, beacon_id="second")
-        assert {group.hash() for group in groups} == {groups[0].hash()}
-        assert len(groups[0].nodes) == 3
-    finally:
-        await asyncio.gather(*(daemon.stop() for daemon in daemons))
