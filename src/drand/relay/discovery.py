@@ -10,7 +10,7 @@ from collective.errors import BadSetting, CollectiveError, Malformed
 from drand.client.bounded_http import BoundedHttp
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.errors import InvalidChainInfo
-from drand.model.chain import DEFAULT_BEACON_ID, ChainInfo
+from drand.model.chain import DEFAULT_BEACON_ID, ChainInfo, canonical_beacon_id
 from drand.model.group import Peer
 from drand.model.packets import OUR_VERSION, Metadata
 from drand.net.errors import MethodMissing, PeerRefused, PeerUnreachable
@@ -51,6 +51,14 @@ async def wanted_chains(settings: RelaySettings) -> tuple[Wanted, ...]:
     if not wanted:
         raise BadSetting("no upstream serves any chain", hint="name the chains with --chain, or check the upstreams")
     return tuple(wanted.values())
+
+
+def default_of(infos: Sequence[ChainInfo]) -> ChainInfo:
+    """The chain for requests that name none, where the operator has named none: the one with the default beacon id.
+
+    Upstreams list their chains by hash, so the first one is anybody's; it is taken where none has that id.
+    """
+    return next((one for one in infos if canonical_beacon_id(one.beacon_id) == DEFAULT_BEACON_ID), infos[0])
 
 
 def stored_chain(path: Path) -> ChainInfo:

@@ -21,7 +21,7 @@ from drand.client.async_client import AsyncClient
 from drand.client.sources import Address
 from drand.model.chain import Beacon, ChainInfo, canonical_beacon_id
 from drand.net.http_v2 import PAGE_ROUNDS
-from drand.relay.discovery import wanted_chains
+from drand.relay.discovery import Wanted, default_of, wanted_chains
 from drand.relay.settings import RelaySettings
 from drand.wire.http_json import (
     beacon_json,
@@ -31,6 +31,7 @@ from drand.wire.http_json import (
     chains_json,
     names_json,
     parse_beacon,
+    parse_chain_info,
 )
 
 PIECE_ROUNDS = 10_000  # verified and written before the next ones are asked for
@@ -53,20 +54,46 @@ def run_export(settings: RelaySettings, out: Path, first: int, last: int | None)
 
 
 async def _export(settings: RelaySettings, out: Path, first: int, last: int | None) -> AsyncGenerator[str, None]:
-    wanted = await wanted_chains(settings)
-    infos: list[ChainInfo] = []
-    for one in wanted:
-        sources: list[Address] = [*settings.sources, *([one.store] if one.store is not None else [])]
-        async with AsyncClient(one.info or one.chain_hash, sources, archive=settings.archive) as client:
-            info = await client.info()
-            infos.append(info)
-            tree = Tree(out, info, default=one is wanted[0])
+    chains = [(await _info(settings, wanted), wanted) for wanted in await wanted_chains(settings)]
+    unnamed = chains[0][0] if settings.chains else default_of([info for info, _ in chains])
+    check_unnamed(out, unnamed)
+    for info, wanted in chains:
+        async with _client(settings, wanted, info) as client:
+            tree = Tree(out, info, default=info is unnamed)
             tree.write_info()
             async with aclosing(_rounds(client, tree, first, last)) as lines:
                 async for line in lines:
                     yield line
-    write_lists(out, infos)
-    yield f"{len(infos)} chains in {out}"
+    write_lists(out, [info for info, _ in chains])
+    yield f"{len(chains)} chains in {out}"
+
+
+def _client(settings: RelaySettings, wanted: Wanted, info: ChainInfo | None) -> AsyncClient:
+    sources: list[Address] = [*settings.sources, *([wanted.store] if wanted.store is not None else [])]
+    return AsyncClient(info or wanted.chain_hash, sources, archive=settings.archive)
+
+
+async def _info(settings: RelaySettings, wanted: Wanted) -> ChainInfo:
+    if wanted.info is not None:
+        return wanted.info
+    async with _client(settings, wanted, None) as client:
+        return await client.info()
+
+
+def check_unnamed(out: Path, info: ChainInfo) -> None:
+    """The chain without a hash in its paths stays the same one: its files are never written again.
+
+    Raises BadSetting when the folder has another; Malformed when that cannot be told.
+    """
+    try:
+        there = parse_chain_info((out / "info").read_bytes())
+    except OSError:
+        return  # nothing was exported here yet, or nothing can be: the first write tells
+    if there.hash() != info.hash():
+        raise BadSetting(
+            f"{out} has the rounds of chain {there.hash().hex()} where none is named, not those of {info.hash().hex()}",
+            hint=f"name it first, --chain {there.hash().hex()}, or give another --out",
+        )
 
 
 async def _rounds(client: AsyncClient, tree: "Tree", first: int, last: int | None) -> AsyncGenerator[str, None]:

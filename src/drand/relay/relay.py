@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from collective.clock import Clock, SystemClock
 from collective.errors import BadSetting, CollectiveError
 from drand.client.async_client import AsyncClient
-from drand.model.chain import DEFAULT_BEACON_ID, Beacon, ChainInfo, Round, canonical_beacon_id
+from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
 from drand.relay.chains import RelayedChain, open_shelf, worded
 from drand.relay.crew import Crew
-from drand.relay.discovery import Wanted, wanted_chains
+from drand.relay.discovery import Wanted, default_of, wanted_chains
 from drand.relay.feeding import ChainFeeder, NamedFaults
 from drand.relay.links import Counted, Told
 from drand.relay.metrics import MetricsPort, RelayCollector
@@ -98,10 +98,7 @@ class Relay:
             self._archive.close()
 
     async def _open_all(self) -> tuple[ServedHere, ...]:
-        """Make the chains known; the first is the one that is served without a name.
-
-        Where none is named, that is the one with the default beacon id, as on a node, wherever an upstream lists it.
-        """
+        """Make the chains known; the first is the one for requests that name none."""
         served: dict[bytes, ServedHere] = {}
         for wanted in await wanted_chains(self.settings):
             if (one := await self._opened(wanted)) is not None:
@@ -110,7 +107,8 @@ class Relay:
             raise BadSetting("none of the chains that the upstreams list can be read", hint="the lines above say why")
         order = list(served)
         if not self.settings.chains:
-            order.sort(key=lambda one: canonical_beacon_id(self._chains[one].info().beacon_id) != DEFAULT_BEACON_ID)
+            unnamed = default_of([self._chains[one].info() for one in order]).hash()
+            order.sort(key=lambda one: one != unnamed)
         self._chains = {one: self._chains[one] for one in order}
         return tuple(served[one] for one in order)
 

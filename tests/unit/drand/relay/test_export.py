@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from collective.errors import BadSetting
 from drand.relay import export
 from drand.relay.export import CannotWrite, run_export
 from drand.relay.settings import RelaySettings
@@ -64,3 +65,18 @@ def test_whole_pages_are_written_from_their_rounds(tmp_path: Path, monkeypatch: 
     pages = tmp_path / "v2" / "beacons" / "default" / "pages"
     assert {path.name for path in pages.iterdir()} == {"1", "5"}
     assert len((pages / "5").read_bytes().splitlines()) == 5
+
+
+def test_the_paths_without_a_hash_are_those_of_the_default_chain_and_stay_so(tmp_path: Path):
+    usual = LivingChain()
+    others = (LivingChain(beacon_id=f"quick{number}") for number in range(100))
+    listed_first = next(one for one in others if one.info().hash() < usual.info().hash())
+    with InThread(listed_first, usual) as server:
+        settings = RelaySettings(sources=(server.url,))
+        list(run_export(settings, tmp_path, 1, 3))
+        assert parse_chain_info((tmp_path / "info").read_bytes()).hash() == usual.info().hash()
+        assert parse_chains((tmp_path / "chains").read_bytes()) == (listed_first.info().hash(), usual.info().hash())
+        other = RelaySettings(sources=(server.url,), chains=(listed_first.info().hash().hex(),))
+        with pytest.raises(BadSetting, match="has the rounds of chain"):
+            list(run_export(other, tmp_path, 1, 3))
+    assert (tmp_path / "public" / "3").read_bytes() == beacon_json(usual.committee.beacon(3))
