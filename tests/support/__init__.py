@@ -10,5 +10,6 @@ servers of chains   served (in memory), http_chain (honest, lying, hanging), liv
                     (in a thread, for programs of others)
 sockets             daemons (in this process), http2_frames (by hand), authority (certificates), command_line, crowd
 processes           running (one process and what it prints), processes (nodes and networks), relays, chromium, ports
-bytes               vectors (made by Go), wire_samples (nouns with real points), schemes, suites, twist_points, entropy
+bytes               vectors (made by Go), wire_samples (nouns with real points), schemes, suites, entropy, torsion and
+                    twist_points (on the curve, not in the group)
 """

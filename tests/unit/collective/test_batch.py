@@ -14,7 +14,7 @@ from collective.signatures.batch import verify_batch, verify_partials
 from collective.signatures.bls import BlsScheme
 from tests.support.entropy import SeededEntropy
 from tests.support.suites import SCHEMES, TAG
-from tests.unit.collective.test_bls12381 import shift_by_torsion
+from tests.support.torsion import shift_by_torsion
 
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES.keys())
 TOY = SCHEMES["toy-signatures-on-g1"]

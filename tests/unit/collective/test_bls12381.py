@@ -12,6 +12,7 @@ from collective.groups import bls12381 as module
 from collective.groups.bls12381 import BACKEND_VARIABLE, BrokenBackend, available_backends, bls12381, self_test
 from collective.groups.group import HashableGroup
 from collective.groups.toy import toy
+from tests.support.torsion import shift_by_torsion
 
 BACKENDS = available_backends()
 both_needed = pytest.mark.skipif(len(BACKENDS) < 2, reason="only one BLS12-381 backend is installed")
@@ -155,15 +156,6 @@ def test_a_signature_shifted_by_a_point_of_cofactor_order_is_refused(backend: st
     assert GT.pairing(unchecked, G2Point()) == GT.pairing(genuine, G2Point())
     with pytest.raises(MalformedPoint):
         group.decode(shifted)
-
-
-def shift_by_torsion(encoded: bytes) -> bytes:
-    from py_ecc.bls.point_compression import compress_G1, decompress_G1
-    from py_ecc.optimized_bls12_381 import add, curve_order, multiply
-
-    anywhere = decompress_G1((0b100 << 381) | 4)  # x = 4 is on the curve, and of full order
-    torsion = multiply(anywhere, curve_order)
-    return compress_G1(add(decompress_G1(int.from_bytes(encoded, "big")), torsion)).to_bytes(48, "big")
 
 
 @on_every_backend

@@ -248,6 +248,12 @@ def test_the_leaders_group_ends_the_setup_once():
         follower.on_group(push_of(GROUP), NOW + 5)
 
 
+def test_an_alarm_after_the_end_asks_nobody_any_more():
+    follower = waiting()
+    follower.on_group(push_of(GROUP), NOW + 5)
+    assert follower.on_due(NOW + 60) == []
+
+
 def test_the_group_may_overtake_the_answer_to_our_signal():
     follower, signal = signalling()
     assert follower.on_group(push_of(GROUP, dkg_timeout_s=0), NOW) == [Abandon(signal.call_id)]
