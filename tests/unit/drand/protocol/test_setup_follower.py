@@ -10,7 +10,7 @@ from drand.errors import InvalidGroup
 from drand.model.group import NANOSECONDS, Group, Node, Peer, indexed
 from drand.model.packets import AskIdentity, GroupPush, SignalPacket
 from drand.protocol.ceremony_view import State, view_of_setup
-from drand.protocol.setup_follower import FollowerStage, SetupFollower
+from drand.protocol.setup_follower import RETRY_PATIENCE_S, FollowerStage, SetupFollower
 from drand.protocol.setup_rules import ALARM, Candidates, SetupFailed, SharedSecret, WrongSecret
 from drand.protocol.steps import Abandon, Call, Ids, JoinCeremony, Noted, Report
 from tests.support.committee import TOY_UNCHAINED
@@ -231,6 +231,12 @@ def test_a_leader_lost_while_waiting_is_told_of_once_and_again_when_it_is_back()
         ["the leader node0:4000 answers again"],
         [],
     ]
+
+
+def test_a_participant_that_is_expected_waits_longer_than_one_that_finds_no_leader():
+    follower = waiting()
+    assert any(isinstance(effect, Call) for effect in follower.on_due(NOW + 2 * RETRY_PATIENCE_S))
+    assert follower.outcome is None
 
 
 def test_waiting_ends_after_two_weeks():
