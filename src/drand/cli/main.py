@@ -3,7 +3,8 @@
 import os
 import sys
 
-VERSION_LINE = "drand 1.5.11 (pydrand)"
+from drand.cli.version import VERSION_LINE
+
 INTERRUPTED = 130  # drand.errors.EXIT_INTERRUPTED, without importing it
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from collective.files import replace_file
-from drand.cli.main import VERSION_LINE
 from drand.cli.root import one_line
+from drand.cli.version import VERSION_LINE
 from drand.model.chain import Beacon, ChainInfo
 from drand.model.group import Group, Node
 from drand.model.packets import Version

@@ -10,7 +10,7 @@ import click
 
 from collective.errors import CollectiveError, OutOfTurn
 from drand.cli.go_spellings import in_our_spelling
-from drand.cli.main import VERSION_LINE
+from drand.cli.version import VERSION_LINE
 from drand.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code
 
 # Where the context keeps what was given before the command.
