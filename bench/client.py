@@ -26,7 +26,7 @@ from bench.table import Goal, Row
 from collective.entropy import SystemEntropy, random_scalar
 from collective.secret import SecretScalar
 from drand.client import AsyncClient
-from drand.client.sources import MAX_BATCH
+from drand.client.contract import MAX_BATCH
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.schemes import Scheme, scheme_named
 from drand.model.verification import ChainVerifier

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from drand.client.async_client import AsyncClient
     from drand.client.beacon import Provenance, VerifiedBeacon
     from drand.client.chains import public_chain
+    from drand.client.contract import Source
     from drand.client.errors import ClientError
     from drand.client.grpc_source import GrpcSource
     from drand.client.http_source import HttpSource
     from drand.client.observing import Observer
     from drand.client.pool import Policy
     from drand.client.sampling import Sampler
-    from drand.client.sources import Source
     from drand.client.store_source import StoreSource
     from drand.client.sync_client import Client
     from drand.client.times import round_at, time_of
@@ -40,7 +40,7 @@ _HOMES = {
     "Policy": "drand.client.pool",
     "Provenance": "drand.client.beacon",
     "Sampler": "drand.client.sampling",
-    "Source": "drand.client.sources",
+    "Source": "drand.client.contract",
     "StoreSource": "drand.client.store_source",
     "VerifiedBeacon": "drand.client.beacon",
     "Verifiers": "drand.verifying.verifiers",

@@ -14,6 +14,7 @@ from collective.errors import BadSetting
 from drand.client.beacon import Provenance, VerifiedBeacon
 from drand.client.bulk import Batch, Bulk
 from drand.client.chains import PUBLIC_SOURCES, public_chain
+from drand.client.contract import Source
 from drand.client.errors import (
     ClientClosed,
     ClientError,
@@ -30,7 +31,7 @@ from drand.client.observing import Observer
 from drand.client.pool import Health, Policy, Pool
 from drand.client.racing import Runner
 from drand.client.shared import Shared
-from drand.client.sources import Address, Source, open_sources
+from drand.client.sources import Address, open_sources
 from drand.client.times import round_at, time_of
 from drand.client.trusted_chain import named_chain, question_of_trust
 from drand.client.watching import Watch

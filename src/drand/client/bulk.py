@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from collective.clock import Clock, monotonic_s
 from drand.client.beacon import VerifiedBeacon
+from drand.client.contract import MAX_BATCH
 from drand.client.errors import ClientClosed, MalformedAnswer, RoundMissing, SourceFault, WrongRound
 from drand.client.judge import Judge
 from drand.client.racing import Runner
-from drand.client.sources import MAX_BATCH
 from drand.model.chain import Beacon, Round
 from drand.store.archive import BeaconArchive
 from drand.verifying.verifiers import Verifiers, VerifiersClosed

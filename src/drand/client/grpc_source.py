@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable
 from typing import TypeVar
 
 from collective.errors import CollectiveError, Malformed
+from drand.client.contract import MAX_BATCH
 from drand.client.errors import (
     ChainNotServed,
     MalformedAnswer,
@@ -15,7 +16,6 @@ from drand.client.errors import (
     WrongChain,
     WrongRound,
 )
-from drand.client.sources import MAX_BATCH
 from drand.errors import InvalidChainInfo
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Peer

@@ -8,6 +8,7 @@ from typing import Literal
 from collective.clock import Clock
 from collective.errors import BadSetting, Malformed
 from drand.client.bounded_http import BoundedHttp, Fetched
+from drand.client.contract import MAX_BATCH
 from drand.client.errors import (
     ChainNotServed,
     MalformedAnswer,
@@ -18,7 +19,6 @@ from drand.client.errors import (
     WrongRound,
 )
 from drand.client.event_stream import EventStream
-from drand.client.sources import MAX_BATCH
 from drand.errors import InvalidChainInfo, InvalidRandomness
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.wire.http_json import parse_beacon, parse_beacons, parse_chain_info

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Generic, TypeAlias, TypeVar, assert_never
 
 from collective.clock import monotonic_s
+from drand.client.contract import Source
 from drand.client.errors import (
     ClientClosed,
     ClientError,
@@ -36,7 +37,6 @@ from drand.client.pool import (
     WakeAt,
     Won,
 )
-from drand.client.sources import Source
 
 T = TypeVar("T")
 Question: TypeAlias = Callable[[Source], Awaitable[T]]

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+from drand.client.contract import MAX_BATCH
 from drand.client.errors import ChainNotServed, RoundMissing, SourceUnreachable, WrongChain
-from drand.client.sources import MAX_BATCH
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.store.contract import StoreFailed
 from drand.store.sqlite import SqliteStore, open_reader

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from collective.errors import BadSetting
 from drand.client.chains import PUBLIC_CHAINS, public_chain
+from drand.client.contract import Source
 from drand.client.errors import ForgedBeacon, RoundMissing, WrongChain
 from drand.client.judge import Judge, judge_of
-from drand.client.sources import Source
 from drand.model.chain import ChainInfo
 
 CHAIN_HASH_BYTES = 32
