@@ -35,7 +35,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", own_python(), ids=name)
+@pytest.mark.parametrize("path", own_python() + own_python("tests"), ids=name)
 def test_a_source_file_fits_the_eye(path: Path):
     lines = path.read_text().count("\n")
     assert lines <= MOST_LINES, f"{name(path)} has {lines} lines: a room of its own for a part of it?"
