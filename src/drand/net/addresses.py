@@ -8,7 +8,6 @@ from typing import TypeAlias
 from drand.net.errors import MalformedAddress
 
 DEFAULT_PEER_PORT = 8080  # what generate-keypair offers when no port is given
-DEFAULT_CONTROL_PORT = 8888
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65535
 
