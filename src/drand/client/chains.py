@@ -1,6 +1,6 @@
 """The League of Entropy's public chains, by name: what is needed to verify them without asking anybody.
 
-Each entry's chain hash is recomputed from its fields by tests/vectors/test_public_chains.py.
+Each entry's chain hash is recomputed from its fields by tests/unit/drand/client/test_chains.py.
 """
 
 from typing import Literal, TypeAlias, overload
@@ -90,8 +90,3 @@ def public_chain(name: str) -> ChainInfo | None:
                 beacon_id=beacon_id,
             )
     return None
-
-
-def published_hash(name: str) -> str:
-    """The chain hash that the League publishes for a built-in chain, 64 hex digits."""
-    return _CHAINS[name][-1]
