@@ -4,7 +4,7 @@ prometheus-client, with the web server it brings, weighs as much as a large beac
 (drand.daemon.metrics) by a daemon that has such a port.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from drand.model.group import Group
 from drand.protocol.ceremony_view import State
@@ -37,3 +37,6 @@ class Counts:
 
     def answered(self, method: str, code: int) -> None:
         """An HTTP request was answered."""
+
+    def count_displaced(self, so_far: Callable[[], int]) -> None:
+        """`so_far` tells how many messages to peers were given up because too many were under way."""

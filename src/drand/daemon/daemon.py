@@ -77,6 +77,7 @@ class Daemon:
         self.routes = HttpRoutes()
         self._tls = self._load_tls()
         self.client = PeerClient(load_roots(settings.certs_dir))
+        self.metrics.count_displaced(lambda: self.client.displaced)
         self.doorbell = Doorbell(self.client)
         self._checker = BeaconChecker()
         self._outside = Outside(

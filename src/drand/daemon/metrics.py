@@ -67,6 +67,7 @@ class Metrics(Counts):
         self._connected = self._gauge("outgoing_group_connections", "Members of groups that the last partial reached")
         self._reached: set[str] = set()
         self._dial_failures = self._gauge("dial_failures", "Partials that did not get there", "peer_address")
+        self._displaced = self._gauge("messages_displaced", "Messages given up because too many were under way")
         self._calls = self._gauge("api_call_counter", "Calls of peers and operator, by method", "api_method")
         self._http_calls = self._gauge("http_call_counter", "HTTP requests, by answer", "code", "method")
         self._http: dict[tuple[str, int], Gauge] = {}
@@ -180,6 +181,10 @@ class Metrics(Counts):
         if gauge is None:  # looking labels up costs more than counting
             gauge = self._http[key] = self._http_calls.labels(str(code), key[0])
         gauge.inc()
+
+    def count_displaced(self, so_far: Callable[[], int]) -> None:
+        """Serve how many messages to peers were given up because too many were under way; asked at each scrape."""
+        self._displaced.set_function(so_far)
 
     def time_http(self, watch: Watch) -> None:
         """Serve how many HTTP requests are under way, and how long answers took."""

@@ -166,6 +166,16 @@ def test_a_taken_port_is_an_error_with_its_address(metrics: Metrics):
         metrics.serve("no port")
 
 
+def test_messages_that_gave_way_to_newer_ones_are_told_at_each_scrape(tmp_path: Path):
+    daemon = Daemon(Settings(folder=tmp_path, tls_disable=True, metrics="0"))
+    assert isinstance(daemon.metrics, Metrics)
+    told = []
+    for displaced in (0, 2, 5):
+        daemon.client.displaced = displaced
+        told.append(value(daemon.metrics, "messages_displaced"))
+    assert told == [0, 2, 5]
+
+
 def test_nothing_is_counted_where_nobody_can_read_it(tmp_path: Path):
     quiet = Daemon(Settings(folder=tmp_path, tls_disable=True))
     assert type(quiet.metrics) is Counts
