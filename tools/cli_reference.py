@@ -69,7 +69,7 @@ def page() -> str:
 
 def described(path: str, command: click.Command) -> str:
     """One command: how it is called, what it does, its flags."""
-    context = click.Context(command, info_name=path)
+    context = click.Context(command, info_name=path, **ROOT.context_settings)  # a command keeps its first help option
     usage = " ".join([path, *(piece for piece in command.collect_usage_pieces(context))])
     text = inspect.cleandoc(command.help or "")
     flags = options(command)
