@@ -9,7 +9,7 @@ from drand.relay import export
 from drand.relay.export import CannotWrite, run_export
 from drand.relay.settings import RelaySettings
 from drand.wire.http_json import beacon_json, parse_chain_info, parse_chains
-from tests.support.living_chain import PAST_ROUNDS, InThread, LivingChain
+from tests.support.living_chain import PAST_ROUNDS, InThread, LivingChain, listed_before_the_default
 
 
 def files(out: Path) -> set[str]:
@@ -68,9 +68,7 @@ def test_whole_pages_are_written_from_their_rounds(tmp_path: Path, monkeypatch: 
 
 
 def test_the_paths_without_a_hash_are_those_of_the_default_chain_and_stay_so(tmp_path: Path):
-    usual = LivingChain()
-    others = (LivingChain(beacon_id=f"quick{number}") for number in range(100))
-    listed_first = next(one for one in others if one.info().hash() < usual.info().hash())
+    listed_first, usual = listed_before_the_default()
     with InThread(listed_first, usual) as server:
         settings = RelaySettings(sources=(server.url,))
         list(run_export(settings, tmp_path, 1, 3))
