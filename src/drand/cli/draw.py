@@ -110,9 +110,9 @@ def new_announcement(
     entries: Sequence[str], winners: int, info: ChainInfo, round_: int | None, at: str | None
 ) -> Announcement:
     """The commitment of now to a coming round; raises BadSetting."""
-    commitment, deciding = commit(entries, winners), chosen_round(info, round_, at)
-    now = int(SystemClock().now())
-    return Announcement(chain=info, commitment=commitment, round=deciding, committed_unix_s=now)
+    now = SystemClock().now()  # read once: a second that begins between two looks would make the draw come too late
+    deciding = chosen_round(info, round_, at, now)
+    return Announcement(chain=info, commitment=commit(entries, winners), round=deciding, committed_unix_s=int(now))
 
 
 def require_list(announced: Announcement, entries: Sequence[str]) -> None:
@@ -133,9 +133,8 @@ def read(path: Path, most_bytes: int) -> bytes:
     return data
 
 
-def chosen_round(info: ChainInfo, round_: int | None, at: str | None) -> Round:
+def chosen_round(info: ChainInfo, round_: int | None, at: str | None, now: float) -> Round:
     """The round that decides; raises BadSetting for one that is known already, which would be no draw."""
-    now = SystemClock().now()
     if round_ is None:
         assert at is not None
         moment = moment_written(at)

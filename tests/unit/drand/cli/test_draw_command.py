@@ -1,13 +1,16 @@
-"""`drand draw` end to end: a chain with a round every second, on loopback."""
+"""`drand draw` end to end: a chain with a round every second, on loopback, and a clock that moves while it waits."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from collective.clock import SystemClock
+from drand.cli import draw
+from drand.cli.countdown import Countdown
 from drand.cli.root import run
 from drand.client.draw import Announcement, commit, encode_announcement
 from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_USAGE
@@ -16,6 +19,19 @@ from drand.wire.http_json import chain_info_json
 from tests.support.http_chain import Relay, chain, committee, serving_in_a_thread
 
 NAMES = "Ada\nBarbara\nGrace\nHedy\n"
+QUARTER_S = 0.25  # sums of quarters are exact
+
+
+@pytest.fixture(autouse=True)
+def time_passes_while_the_command_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And at no other time: a busy machine must not make a round come before the command has announced it."""
+    now = [int(SystemClock().now()) + QUARTER_S]
+
+    def passed(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(SystemClock, "now", lambda _: now[0])
+    monkeypatch.setattr(draw, "Countdown", partial(Countdown, pause=passed))
 
 
 @pytest.fixture
@@ -106,6 +122,15 @@ def test_an_interrupted_draw_goes_on_as_it_was_announced(
     Path("names.txt").write_text("Mallory\n" + NAMES)
     assert run([*resume, "--out", "other.json"]) == EXIT_FAILURE
     assert "its hash differs" in capsys.readouterr().err
+
+
+def test_a_second_that_begins_while_a_draw_is_announced_does_not_spoil_it(
+    fast: ChainInfo, monkeypatch: pytest.MonkeyPatch
+):
+    due = fast.schedule.due_unix_s(Round(30))
+    looks = iter([due - 0.001, due + 0.001])
+    monkeypatch.setattr(SystemClock, "now", lambda _: next(looks))
+    assert draw.new_announcement(NAMES.split(), 1, fast, 30, None).committed_unix_s < due
 
 
 def test_a_round_that_is_known_already_decides_nothing(folder: Path, capsys: pytest.CaptureFixture[str]):
