@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 
 import pytest
 from aiohttp import web
@@ -16,7 +17,7 @@ from tests.support.http_clients import ROUND, clients, hang, replies, url_of
 
 
 async def test_a_server_that_hangs_is_given_up():
-    async with clients(Relay(override={"7": hang})) as client:
+    async with clients(Relay(override={"7": hang}), timeout_s=0.5) as client:
         with pytest.raises(errors.SourceTimeout) as caught:
             await client.get(ROUND)
         assert caught.value.source == url_of(client)
@@ -24,7 +25,7 @@ async def test_a_server_that_hangs_is_given_up():
 
 async def test_a_server_that_hangs_costs_a_hedged_request_not_the_answer():
     slow, good = Relay(override={"*": hang}), Relay()
-    async with clients(slow, good, policy=Policy(hedge_after_s=0.0), timeout_s=60.0) as client:
+    async with clients(slow, good, policy=Policy(hedge_after_s=0.0)) as client:
         assert (await client.get(ROUND)).provenance.source == url_of(client, 1)
 
 
@@ -60,7 +61,7 @@ async def test_a_gigabyte_is_not_read(announced: bool, place: str):
             sent += 1 << 16
         return response
 
-    async with clients(Relay(apis=("v2",), pages=9, override={place: flood}), timeout_s=30.0) as client:
+    async with clients(Relay(apis=("v2",), pages=9, override={place: flood})) as client:
         with pytest.raises(errors.AnswerTooLarge) as caught:
             await (anext(client.rounds(1, 9)) if place == "rounds" else client.get(ROUND))
         assert caught.value.source == url_of(client)
@@ -135,7 +136,11 @@ async def test_nobody_listens_there():
             await client.get(ROUND)
 
 
-async def test_a_name_that_does_not_resolve():
+async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch):
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # no network is asked, whatever the machine is connected to
     async with AsyncClient(chain(), ["http://no.such.host.invalid"], clock=FakeClock()) as client:
         with pytest.raises(errors.SourceUnreachable, match="its name does not resolve"):
             await client.get(ROUND)
