@@ -1,7 +1,7 @@
 """Whatever is thrown at its ports, the daemon answers clearly or hangs up, and goes on making rounds."""
 
 import asyncio
-import os
+import random
 import resource
 import struct
 from collections.abc import AsyncIterator
@@ -21,6 +21,7 @@ from tests.support.daemons import Planted, beacon_of, running
 from tests.support.stored import BUNDLE
 
 DEFAULT = Metadata(beacon_id="default")
+NOISE = random.Random(1)  # the same rubbish every day: some of a million rubbish messages would be none
 MOST_GROWTH_BYTES = 32 << 20  # of resident memory, after as much had gone through before
 
 
@@ -81,11 +82,11 @@ async def say(port: int, data: bytes, *, patience_s: float = 5.0) -> bytes:
 
 GARBAGE = {
     "nothing": b"",
-    "random bytes": os.urandom(100_000),
+    "random bytes": NOISE.randbytes(100_000),
     "zeros": bytes(100_000),
     "an HTTP/1 request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(500),
-    "an HTTP/2 preface and rubbish": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(1000),
+    "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + NOISE.randbytes(500),
+    "an HTTP/2 preface and rubbish": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + NOISE.randbytes(1000),
     "an HTTP/2 frame too long": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",
     "a header without end": b"GET / HTTP/1.1\r\nX: " + b"a" * 1_000_000,
     "a thousand headers": b"GET /public/1 HTTP/1.1\r\n" + b"A: b\r\n" * 100_000 + b"\r\n",
@@ -144,8 +145,8 @@ async def test_five_thousand_requests_at_the_same_time(target: Target):
         ("/drand.Control/PrivateKey", b"", "UNIMPLEMENTED"),
         ("/pydrand.Watch/Ceremony", b"", "UNIMPLEMENTED"),
         ("/drand.Protocol/NoSuchMethod", b"", "UNIMPLEMENTED"),
-        ("/drand.Protocol/PartialBeacon", os.urandom(300), "UNKNOWN"),
-        ("/drand.Protocol/BroadcastDKG", os.urandom(300), "UNKNOWN"),
+        ("/drand.Protocol/PartialBeacon", NOISE.randbytes(300), "UNKNOWN"),
+        ("/drand.Protocol/BroadcastDKG", NOISE.randbytes(300), "UNKNOWN"),
         ("/drand.Protocol/PushDKGInfo", b"\x0a\xff\xff\xff\xff\x0f", "UNKNOWN"),
         ("/drand.Protocol/SignalDKGParticipant", b"", "UNKNOWN"),
         ("/drand.Public/PublicRand", b"\x08" + b"\xff" * 20, "UNKNOWN"),
@@ -213,7 +214,7 @@ async def test_partials_with_a_wrong_round_index_length_or_signature(target: Tar
         PartialPacket(Round(head.round + 1), b"", struct.pack(">H", 9) + bytes(size)),
         PartialPacket(Round(head.round + 1), b"", b""),
         PartialPacket(Round(head.round + 1), b"", b"\0"),
-        PartialPacket(Round(head.round + 1), os.urandom(10_000), struct.pack(">H", 0) + os.urandom(10_000)),
+        PartialPacket(Round(head.round + 1), NOISE.randbytes(10_000), struct.pack(">H", 0) + NOISE.randbytes(10_000)),
     ]
 
     async def throw(partial: PartialPacket) -> str:
@@ -254,7 +255,7 @@ async def test_streams_beyond_the_quota_are_refused_and_those_who_leave_free_the
 
 async def test_memory_does_not_grow_with_what_was_thrown_at_us(target: Target):
     peer = target.shell.identity.peer
-    outgoing = encode(PartialPacket(Round(1), os.urandom(100_000), os.urandom(100_000)), DEFAULT)
+    outgoing = encode(PartialPacket(Round(1), NOISE.randbytes(100_000), NOISE.randbytes(100_000)), DEFAULT)
 
     async def throw() -> None:
         with pytest.raises(PeerRefused):
