@@ -28,6 +28,7 @@ from drand.net.errors import CannotListen, MethodMissing, PeerRefused, PeerUnrea
 from drand.net.peer_client import Displaced, Outgoing, PeerClient
 from drand.net.peer_server import PeerServer
 from drand.wire.gen import control_pb2, drand_pb2, httpgrpc_pb2, protocol_pb2, public_pb2, watch_pb2
+from tests.support.ports import free_port
 from tests.support.served import CHAINED, IDENTITY, INFO, STATUS, ToldNode, beacon, until
 
 ANY = HostPort("127.0.0.1", 0)
@@ -263,7 +264,7 @@ async def test_nobody_there_and_another_program_there_are_told_apart(line: Line)
 
 async def test_a_peer_that_is_back_is_reached_though_the_last_attempts_failed(line: Line):
     old, again = PeerServer(line.node), PeerServer(line.node)
-    bound = await old.start(ANY)
+    bound = await old.start(HostPort("127.0.0.1", free_port()))  # which nobody is given in between
     await old.stop(0)
     peer = Peer(str(bound), tls=False)
     for _ in range(2):
