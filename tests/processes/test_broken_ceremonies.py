@@ -1,7 +1,9 @@
 """Ceremonies in which something goes wrong: who is killed, who is silent, who is wrong, and what is said about it."""
 
+import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -52,15 +54,30 @@ def test_a_node_killed_between_its_deal_and_the_end_resumes_the_ceremony(four: N
             share.succeed()
 
 
+@contextmanager
+def endless_dice(folder: Path) -> Iterator[str]:
+    """A randomness script that prints nothing; when the block ends, so does its run, and later ones give randomness."""
+    pipe, script = folder / "pipe", folder / "dice"
+    os.mkfifo(pipe)
+    script.write_text(f"#!/bin/sh\nexec cat {pipe}\n")
+    script.chmod(0o755)
+    yield str(script)
+    script.write_text("#!/bin/sh\nexec head -c 32 /dev/urandom\n")
+    with suppress(OSError):  # nobody reads: it was not run
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
 @pytest.mark.slow
 def test_too_many_silent_nodes_end_the_ceremony_with_their_names_and_a_new_one_can_be_held(two: Network):
     leader, silent = two.nodes
     ceremony = Ceremony(threshold=2, timeout="2s")
-    leading, joining = two.shares(ceremony)
-    assert leader.daemon is not None
-    assert silent.daemon is not None
-    leader.daemon.wait_for(PROPOSED)
-    silent.kill()
+    leading = two.lead(ceremony)
+    with endless_dice(two.folder) as dice:  # whose owner cannot deal before it is killed, be it ever so quick
+        joining = two.join(silent, leader, "default", "--source", dice)
+        for node in two.nodes:
+            assert node.daemon is not None
+            node.daemon.wait_for(PROPOSED)
+        silent.kill()
     said = leading.refuse()
     joining.refuse()
     assert f"at {silent.private} sent no deal" in said, said

@@ -264,9 +264,9 @@ class Network:
         leader.daemon.wait_for(leader.program.leads, since=before)
         return running
 
-    def join(self, node: Node, leader: Node, beacon_id: str = "default") -> Running:
+    def join(self, node: Node, leader: Node, beacon_id: str = "default", *flags: str) -> Running:
         """The `share` command of a participant, running."""
-        return self.share(node, beacon_id, "--connect", leader.private)
+        return self.share(node, beacon_id, "--connect", leader.private, *flags)
 
     def shares(self, ceremony: Ceremony, nodes: Sequence[Node] | None = None) -> list[Running]:
         """The `share` commands of `nodes`, the first of which leads, running."""
