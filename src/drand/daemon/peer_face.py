@@ -69,11 +69,14 @@ class PeerFace:
             raise
 
     async def status(self, metadata: Metadata, check: Sequence[Peer]) -> NodeStatus:
-        """Where the beacon stands. Only members of the group are dialled: a stranger does not choose our calls."""
+        """Where the beacon stands, and which of `check` (none: its group) answer.
+
+        Only members of the group are dialled: a stranger does not choose our calls.
+        """
         self._count("Status")
         shell = self._daemon.meant(metadata)
-        members = set(shell.peers())
-        wanted = [peer for peer in check if peer in members]
+        members = shell.peers()
+        wanted = [peer for peer in check if peer in members] if check else members
         return node_status(shell, await self._daemon.doorbell.answering(wanted, shell.metadata()))
 
     async def chain_info(self, metadata: Metadata) -> ChainInfo:

@@ -113,6 +113,14 @@ async def test_a_stranger_s_status_dials_members_only(planted: Planted, client: 
     server.close()
 
 
+async def test_who_asks_about_nobody_learns_which_members_answer_us(client: PeerClient, tmp_path: Path):
+    planted = Planted(tmp_path, size=2, threshold=2)
+    async with running(planted.node(0)) as daemon:
+        shell = daemon.shell("default")
+        (absent,) = shell.peers()
+        assert (await client.status(shell.identity.peer, DEFAULT)).connections == {absent.address: False}
+
+
 async def test_three_daemons_generate_the_key_of_a_second_beacon(tmp_path: Path):
     daemons = []
     try:
