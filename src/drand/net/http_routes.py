@@ -38,7 +38,7 @@ _IMMUTABLE = IMMUTABLE
 _DECIMAL = re.compile(r"[0-9]+", re.ASCII)
 _HEX_BYTES = frozenset(b"0123456789abcdefABCDEF")
 
-NOT_FOUND = Answer(404, (("Server", SERVER), *PLAIN_TEXT), b"404 page not found\n")
+NOT_FOUND = Answer(404, PLAIN_TEXT, b"404 page not found\n")
 BAD_ROUND = Answer(400, _COMMON)
 BACKEND_FAILED = Answer(500, _COMMON)
 
@@ -102,14 +102,15 @@ class HttpRoutes:
                 return self._on_chain(None, request, now, _health)
             case ["chains"]:
                 return self._list()
-            case [chain, "public", "latest"] if chain:
-                return self._on_chain(chain, request, now, _latest)
-            case [chain, "public", round_] if chain and round_:
-                return self._public_round(chain, round_, request, now)
-            case [chain, "info"] if chain:
-                return self._info(chain, request, now)
-            case [chain, "health"] if chain:
-                return self._on_chain(chain, request, now, _health)
+            # The empty chain of `//info` is the default one, as in Go: "https://host/" + "/info" is often written.
+            case [chain, "public", "latest"]:
+                return self._on_chain(chain or None, request, now, _latest)
+            case [chain, "public", round_] if round_:
+                return self._public_round(chain or None, round_, request, now)
+            case [chain, "info"]:
+                return self._info(chain or None, request, now)
+            case [chain, "health"]:
+                return self._on_chain(chain or None, request, now, _health)
         return NOT_FOUND
 
     def _chain(self, named: str | None) -> ServedChain:
