@@ -170,6 +170,9 @@ class Daemon:
         only = self.settings.only_beacon
         if only is None:
             return beacon_ids(self.settings.folder)
+        if only and not BeaconFolder(self.settings.folder, canonical_beacon_id(only)).has_keys:
+            log.warning("there is no key pair of beacon %s yet", canonical_beacon_id(only))
+            return []
         return [canonical_beacon_id(only)] if only else []
 
     async def wait(self) -> None:

@@ -224,6 +224,14 @@ async def test_a_beacon_that_is_unloaded_is_gone_from_every_port_and_comes_back(
         assert (await asyncio.to_thread(get, daemon.http_address, served))[0] == 200
 
 
+async def test_a_daemon_for_one_beacon_waits_for_its_keys(tmp_path: Path):
+    async with running(tmp_path, only_beacon="second", private_listen="127.0.0.1:0") as daemon:
+        assert not daemon.shells
+        make_keys(tmp_path, "second")
+        await daemon.load("second")
+        assert list(daemon.shells) == ["second"]
+
+
 async def test_two_loads_at_the_same_time_make_one_beacon(planted: Planted):
     async with running(planted.node(0), only_beacon="") as daemon:
         results = await asyncio.gather(*(daemon.load("default") for _ in range(5)), return_exceptions=True)
