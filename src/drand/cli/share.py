@@ -41,7 +41,7 @@ class InsecureSecret(BadSetting):
 class NoResharing(OutOfTurn):
     """A resharing was asked for."""
 
-    hint = "the group stays as it is and goes on; leave out --reshare, --from and --force for a fresh key generation"
+    hint = "the group stays as it is and goes on; leave out --reshare and --from for a fresh key generation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,8 +239,10 @@ def refuse_resharing(flags: ShareFlags) -> None:
             "--from flag invalid with --reshare - nodes resharing should already have a secret share and group ready"
             " to use"
         )
-    if flags.reshare or flags.from_group or flags.force:
+    if flags.reshare or flags.from_group:
         raise NoResharing("resharing is not available in this version yet")
+    if flags.force:
+        warn("--force is for a resharing; it is ignored")
 
 
 def check_leader(flags: ShareFlags) -> None:

@@ -174,6 +174,12 @@ def test_an_order_that_cannot_work_is_refused_with_what_to_try(
     assert ended.hints
 
 
+async def test_force_is_about_a_resharing_and_hinders_no_fresh_ceremony(node: Operated):
+    ended = await node.drand(*JOIN, "--secret", SECRET, "--force")
+    assert ended.code == 0
+    assert "--force is for a resharing; it is ignored" in ended.err
+
+
 def test_without_any_secret_there_is_no_ceremony():
     ended = drand(*JOIN)
     assert ended.code == 1
