@@ -24,19 +24,26 @@ WHERE_IT_STANDS = "`drand util status` says where the beacon stands, `drand util
 def daemon(control: str, doing: str = "", hint: str = WHERE_IT_STANDS) -> Iterator["ControlClient"]:
     """The control socket of the local daemon.
 
-    doing   begins the message when the daemon refuses what is asked inside the block
+    doing   begins the message when the daemon refuses what is asked inside the block, or is not there
     hint    what the operator can try then, where the daemon does not say so itself
     raises  DaemonAbsent, RefusedByDaemon, MalformedAddress
     """
     from drand.net.control_client import ControlClient
-    from drand.net.errors import RefusedByDaemon
+    from drand.net.errors import DaemonAbsent, RefusedByDaemon
 
     with ControlClient(control) as client:
         try:
             yield client
         except RefusedByDaemon as error:
-            text = f"{doing}: {error.text}" if doing else error.text
-            raise RefusedByDaemon(text, hint=error.advice or hint) from error
+            raise RefusedByDaemon(_after(doing, error.text), hint=error.advice or hint) from error
+        except DaemonAbsent as error:
+            raise DaemonAbsent(_after(doing, str(error)), hint=error.advice) from error
+
+
+def _after(doing: str, reason: str) -> str:
+    """The words of v1.5.11, which scripts look for, and the reason; dots at their end stand for a colon."""
+    separator = " " if doing.endswith("...") else ": "
+    return f"{doing}{separator}{reason}" if doing else reason
 
 
 def about(beacon_id: str | None, chain_hash: bytes = b"") -> Metadata:

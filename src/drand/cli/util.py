@@ -12,6 +12,7 @@ from drand.cli.output import print_json_line, status_block, status_fields, versi
 from drand.cli.reaching import about, ask_nodes, daemon, named, peer_at, trusted_roots
 from drand.model.group import Peer
 from drand.model.packets import OUR_VERSION
+from drand.model.status import NodeStatus
 
 if TYPE_CHECKING:
     from drand.net.peer_client import PeerClient
@@ -141,18 +142,27 @@ def status(control: str, as_json: bool, beacon_id: str | None, every: bool, list
     """Where the local daemon's beacons stand, and which members of their groups answer it."""
     if beacon_id is not None and (every or list_ids):
         raise click.UsageError("drand: can't use --id with --all or --list-ids flags at the same time")
-    with daemon(control, "drand: can't get the status of the beacon", NOT_RUNNING_HINT) as client:
-        ids = client.list_beacon_ids() if every or list_ids else (beacon_id or "default",)
-        if list_ids:
-            print_ids(ids, as_json=as_json)
-            return
-        statuses = {name: client.status(about(name)) for name in ids}
+    ids: tuple[str, ...] = (beacon_id or "default",)
+    if every or list_ids:
+        with daemon(control, "drand: can't get the list of running beacon ids on the daemon ...") as client:
+            ids = client.list_beacon_ids()
+    if list_ids:
+        print_ids(ids, as_json=as_json)
+        return
+    statuses = {name: status_of(control, name) for name in ids}
     if as_json:
         print_json_line({"beacons": {name: status_fields(one) for name, one in sorted(statuses.items())}})
         return
     for name, one in statuses.items():
         click.echo(f"the status of network with id [{name}] is: ")
         click.echo(f"{status_block(one)}\n ")
+
+
+def status_of(control: str, beacon_id: str) -> NodeStatus:
+    """Where one beacon stands; raises DaemonAbsent or RefusedByDaemon."""
+    doing = f"drand: can't get the status of the network with id [{beacon_id}]..."
+    with daemon(control, doing, NOT_RUNNING_HINT) as client:
+        return client.status(about(beacon_id))
 
 
 def print_ids(ids: tuple[str, ...], *, as_json: bool) -> None:

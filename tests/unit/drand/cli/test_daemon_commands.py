@@ -67,6 +67,20 @@ def test_without_a_daemon_every_command_says_how_to_start_one(tmp_path: Path):
         assert "drand start" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("util ping", "drand: can't ping the daemon ... no daemon answers"),
+        ("util status --id two", "drand: can't get the status of the network with id [two]... no daemon answers"),
+        ("util status --all", "drand: can't get the list of running beacon ids on the daemon ... no daemon answers"),
+        ("show group", "fetching group file error: no daemon answers"),
+        ("load", "could not reload the beacon process [default]: no daemon answers"),
+    ],
+)
+def test_the_words_that_scripts_look_for_are_those_of_v1(command: str, words: str):
+    assert words in drand(*command.split(), "--control", "127.0.0.1:1").err
+
+
 async def test_status_prints_the_block_of_v1_line_by_line(node: Operated):
     ended = await node.drand("util", "status")
     assert (ended.code, ended.out) == (0, STATUS_TEXT)
