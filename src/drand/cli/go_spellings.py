@@ -14,11 +14,15 @@ FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 END_OF_FLAGS = "--"
 
 
-def in_our_spelling(command: click.Command, arguments: Sequence[str]) -> tuple[click.Command, list[str]]:
+def in_our_spelling(
+    command: click.Command, arguments: Sequence[str], *, up_to_a_word: bool = False
+) -> tuple[click.Command, list[str]]:
     """The command and its arguments with Go's spellings replaced by ours.
 
     A flag that is switched off by `--flag=false` must stay off though its variable is set: then the command is a copy
     whose flag reads no variable. Arguments that are no flag of the command are left as they are.
+
+    up_to_a_word   leave the first word that is no flag, and all after it: they are another command's
     """
     long_flags = {name: param for param in _options(command) for name in param.opts if name.startswith("--")}
     rewritten: list[str] = []
@@ -31,6 +35,8 @@ def in_our_spelling(command: click.Command, arguments: Sequence[str]) -> tuple[c
         name, equals, value = word.partition("=")
         name = _two_dashes(name, long_flags)
         option = long_flags.get(name)
+        if option is None and up_to_a_word and not word.startswith("-"):
+            return _without_variables(command, off), [*rewritten, word, *rest]
         if option is None:
             rewritten.append(word)
         elif option.is_flag and equals and value in FALSE:

@@ -5,12 +5,13 @@ Source: drand v1.5.11, cmd/drand-cli/cli.go.
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from collective.errors import CollectiveError
-from drand.cli.root import FOLDER_KEY, VERBOSE_KEY
+from drand.cli.root import CONTROL_KEY, FOLDER_KEY, VERBOSE_KEY
 from drand.daemon.folders import checked_beacon_id
 from drand.daemon.settings import DEFAULT_CONTROL, default_folder
 from drand.model.schemes import SCHEME_NAMES
@@ -85,7 +86,23 @@ def _verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
     return value or bool(ctx.meta.get(VERBOSE_KEY))
 
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+def _control(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    before: str | None = ctx.meta.get(CONTROL_KEY)
+    chosen = before if before is not None and not was_typed(ctx, param.name or "") else value
+    return chosen or DEFAULT_CONTROL  # a script's `--control "$CONTROL"` with nothing in it means the default, as in Go
+
+
+class FilePath(click.Path):
+    """A file; an empty name, which click takes for the folder one is in, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if not str(value):
+            self.fail("an empty name names no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = FilePath(dir_okay=False, path_type=Path)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 FOLDER = click.option(
@@ -100,6 +117,7 @@ CONTROL = click.option(
     "--control",
     default=DEFAULT_CONTROL,
     show_default=True,
+    callback=_control,
     metavar="ADDRESS",
     help="The daemon's control port (of this machine), host:port, or unix:///path.",
 )

@@ -14,7 +14,7 @@ from drand.cli.version import VERSION_LINE
 from drand.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code
 
 # Where the context keeps what was given before the command.
-FOLDER_KEY, VERBOSE_KEY = "drand.folder", "drand.verbose"
+FOLDER_KEY, VERBOSE_KEY, CONTROL_KEY = "drand.folder", "drand.verbose", "drand.control"
 
 # name -> (module:attribute, one line of help)
 Table = dict[str, tuple[str, str]]
@@ -118,11 +118,19 @@ class LazyGroup(click.Group):
             return None
         target, help_text = self.table[cmd_name]
         if cmd_name in SUBGROUPS and self.name != cmd_name:
-            return LazyGroup(cmd_name, SUBGROUPS[cmd_name][0], help_text)
+            group = LazyGroup(cmd_name, SUBGROUPS[cmd_name][0], help_text)
+            group.params += EARLY.get(cmd_name, ())
+            return group
         module, attribute = target.split(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return with_variables(command, PREFIXES.get(self.name or "") or PREFIXES.get(cmd_name, "DRAND_"))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags before the command, in our spelling; returns the rest."""
+        if not ctx.resilient_parsing:
+            _, args = in_our_spelling(self, args, up_to_a_word=True)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -187,16 +195,17 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
         ctx.exit()
 
 
-# v1.5.11 takes two flags before the command, too. The command itself reads the variables.
+def _early(flag: str, key: str, kind: click.ParamType, metavar: str) -> click.Option:  # type: ignore[type-arg]
+    """A flag that v1.5.11 takes before the command, too. The command itself reads the variable."""
+    help_text = f"As the command's own {flag}."
+    return click.Option([flag], type=kind, metavar=metavar, expose_value=False, callback=_keep(key), help=help_text)
+
+
+_FOLDER = _early("--folder", FOLDER_KEY, click.Path(file_okay=False, path_type=Path), "DIR")
+EARLY = {"show": (_FOLDER, _early("--control", CONTROL_KEY, click.STRING, "ADDRESS"))}
+
 ROOT.params += [
-    click.Option(
-        ["--folder"],
-        type=click.Path(file_okay=False, path_type=Path),
-        metavar="DIR",
-        expose_value=False,
-        callback=_keep(FOLDER_KEY),
-        help="As the command's own --folder.",
-    ),
+    _FOLDER,
     click.Option(
         ["--verbose"], is_flag=True, expose_value=False, callback=_keep(VERBOSE_KEY), help="As the command's --verbose."
     ),

@@ -29,6 +29,30 @@ def test_a_switch_may_have_a_value(flag: str):
     assert f"no daemon answers at {CLOSED}" in said_about_the_port("util", "status", "--control", CLOSED, flag)
 
 
+@pytest.mark.parametrize(
+    "early", [("-folder", "."), ("--folder=.",), ("-verbose",), ("-verbose=false", "-folder=.")], ids=" ".join
+)
+def test_flags_before_the_command_are_spelled_as_freely(early: tuple[str, ...]):
+    assert f"no daemon answers at {CLOSED}" in said_about_the_port(*early, "util", "ping", "-control", CLOSED)
+
+
+def test_show_takes_its_control_port_before_and_after_what_it_shows():
+    assert f"no daemon answers at {CLOSED}" in said_about_the_port("show", "-control", CLOSED, "group")
+    both = said_about_the_port("show", "--control", "127.0.0.1:2", "group", "--control", CLOSED)
+    assert f"no daemon answers at {CLOSED}" in both
+
+
+def test_an_empty_control_port_is_the_default_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("drand.cli.options.DEFAULT_CONTROL", CLOSED)
+    assert f"no daemon answers at {CLOSED}" in said_about_the_port("util", "ping", "--control", "")
+
+
+def test_an_empty_name_is_no_file():
+    ended = drand("show", "group", "--out", "")
+    assert ended.code == 2
+    assert "an empty name names no file" in ended.err
+
+
 def test_a_switch_takes_no_other_value():
     ended = drand("util", "status", "--json=perhaps")
     assert ended.code == 2
