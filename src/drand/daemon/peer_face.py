@@ -98,10 +98,7 @@ class PeerFace:
         """Stored beacons from a round on, then every new one."""
         self._count("SyncChain")
         shell = self._daemon.meant(metadata)
-        last = shell.head
-        if last is None or request.from_round > last.round:
-            have = "nothing" if last is None else last.round
-            raise BeaconNotFound(f"no beacon stored above requested round {have} < {request.from_round}")
+        _require_stored(shell, request.from_round)
         async for batch in follow(shell, request.from_round):
             yield batch
 
@@ -112,11 +109,20 @@ class PeerFace:
         self._count("PublicRandStream")
         shell = self._daemon.meant(metadata)
         shell.group()
+        _require_stored(shell, round_)
         async for batch in follow(shell, round_):
             yield batch
 
     def _count(self, method: str) -> None:
         self._daemon.metrics.called(method)
+
+
+def _require_stored(shell: BeaconShell, first: Round) -> None:
+    """Raise BeaconNotFound for a stream that would begin with a round which is not there yet."""
+    last = shell.head
+    if last is None or first > last.round:
+        have = "nothing" if last is None else last.round
+        raise BeaconNotFound(f"no beacon stored above requested round {have} < {first}")
 
 
 async def follow(shell: BeaconShell, first: Round) -> AsyncIterator[Sequence[Beacon]]:

@@ -98,6 +98,8 @@ async def test_streams_begin_at_a_stored_round_or_with_the_next_one(planted: Pla
             assert (await anext(fresh))[0].round > head.round
             with pytest.raises(BeaconNotFound, match="no beacon stored above requested round"):
                 await anext(face.sync(DEFAULT, SyncRequest(Round(10**9), "default"), "x:1"))
+            with pytest.raises(BeaconNotFound, match=r"no beacon stored above requested round \d+ < 1000000000"):
+                await anext(face.public_rand_stream(DEFAULT, Round(10**9), "x:1"))
 
 
 async def test_a_stranger_s_status_dials_members_only(planted: Planted, client: PeerClient, tmp_path: Path):
