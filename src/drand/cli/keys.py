@@ -1,6 +1,7 @@
 """`drand generate-keypair` and `drand util self-sign`."""
 
 import re
+import select
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from drand.vault.folder import ForeignIdentity, KeyPairExists, VaultFolder, make
 from drand.wire.toml_files import encode_identity_file
 
 DEFAULT_PORT = "8080"
+PORT_QUESTION = "No valid port given. Please, choose a port number (or ENTER for default port 8080): "
+PIPE_PATIENCE_S = 1.0  # `echo 4444 | drand generate-keypair HOST` has the answer there by now
 PORTS = range(1000, 65536)
 EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104
 _WITH_PORT = re.compile(r":\d+\Z")
@@ -36,8 +39,8 @@ def generate_keypair(
 ) -> None:
     """Make this node's long-term key pair for one beacon, and have the daemon load it if one runs.
 
-    ADDRESS is host:port, as the other nodes will dial this one. Without a port one is asked for; 8080 is taken where
-    nobody can answer. A key pair that exists is never overwritten.
+    ADDRESS is host:port, as the other nodes will dial this one. Without a port one is asked for (or read from a pipe);
+    8080 is taken where nobody answers. A key pair that exists is never overwritten.
     """
     print_banner()
     if not address:
@@ -81,21 +84,23 @@ def with_port(address: str) -> str:
 
 
 def asked_port() -> str:
-    """What the operator types until it is a port number; 8080 for an empty line or where there is no terminal."""
+    """What the operator types, or a script pipes in, until it is a port number; 8080 for an empty line or none."""
+    if not somebody_answers():
+        click.echo("Default port selected")
+        return DEFAULT_PORT
     while True:
-        if not sys.stdin.isatty():
-            click.echo("Default port selected")
-            return DEFAULT_PORT
-        answer = click.prompt(
-            "No valid port given. Please, choose a port number (or ENTER for default port 8080)",
-            default="",
-            show_default=False,
-        ).strip()
+        click.echo(PORT_QUESTION, nl=False)
+        answer = sys.stdin.readline().strip()
         if not answer:
             click.echo("Default port selected")
             return DEFAULT_PORT
         if answer.isascii() and answer.isdigit() and int(answer) in PORTS:
             return str(int(answer))
+
+
+def somebody_answers() -> bool:
+    """There is a terminal, or something is piped in; a pipe that stays open and empty is not waited for for ever."""
+    return sys.stdin.isatty() or bool(select.select([sys.stdin], [], [], PIPE_PATIENCE_S)[0])
 
 
 @click.command()

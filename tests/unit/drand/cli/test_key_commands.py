@@ -1,6 +1,8 @@
 """Commands that make a node's keys and sign them again: `generate-keypair`, `util self-sign`."""
 
+import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,19 +54,41 @@ def test_a_key_pair_is_never_overwritten(node: Node):
     assert (node.beacon.keys / "drand_id.private").read_bytes() == before
 
 
-def test_without_a_port_and_without_a_terminal_it_is_8080(node: Node, typed):
-    typed("")
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """What comes through a pipe that its writer closes; without a call, nothing comes and it stays open."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as ours, os.fdopen(writing, "w") as theirs:
+        monkeypatch.setattr("sys.stdin", ours)
+
+        def send(text: str) -> None:
+            theirs.write(text)
+            theirs.close()
+
+        yield send
+
+
+@pytest.mark.parametrize("answers", ["", "\n"])
+def test_without_a_port_and_without_an_answer_it_is_8080(node: Node, piped: Callable[[str], None], answers: str):
+    piped(answers)
     ended = node.generate("node.example.org")
     assert "Invalid port: node.example.org\n" in ended.out
     assert "Default port selected" in ended.out
     assert VaultFolder(node.beacon.root).load_key_pair().identity.address == "node.example.org:8080"
 
 
-def test_at_a_terminal_the_port_is_asked_for_until_it_is_one(node: Node, monkeypatch: pytest.MonkeyPatch):
-    answers = iter(["99", "a port", "70000", "4567"])
-    monkeypatch.setattr("drand.cli.keys.sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("click.prompt", lambda *_, **__: next(answers))
-    assert node.generate("node.example.org").code == 0
+def test_a_pipe_that_stays_open_and_empty_is_not_waited_for(
+    node: Node, piped: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("drand.cli.keys.PIPE_PATIENCE_S", 0)
+    assert "Default port selected" in node.generate("node.example.org").out
+
+
+def test_the_port_is_asked_for_until_it_is_one(node: Node, piped: Callable[[str], None]):
+    piped("99\na port\n70000\n4567\n")
+    ended = node.generate("node.example.org")
+    assert ended.code == 0
+    assert ended.out.count("Please, choose a port number (or ENTER for default port 8080): ") == 4
     assert VaultFolder(node.beacon.root).load_key_pair().identity.address == "node.example.org:4567"
 
 
