@@ -138,3 +138,13 @@ def test_an_output_that_cannot_be_written_is_an_error_in_a_line(arguments: tuple
     assert done.returncode == 1
     assert done.stderr.startswith("error: No space left on device\n")
     assert "Traceback" not in done.stderr
+
+
+def test_closed_standard_streams_are_no_error():
+    closed = 'exec "$@" <&- 2>&-'  # what opens first then must not become number 0, 1 or 2
+    script = "import os; from drand.cli.main import open_standard_streams as o; o(); print(os.open('/dev/null', 0) > 2)"
+    command = ["sh", "-c", closed, "sh", sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    reset = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "drand.cli.main", "util", "reset"]
+    done = subprocess.run(reset, capture_output=True, text=True, check=False)
+    assert (done.returncode, "nobody answered" in done.stderr) == (1, True)
