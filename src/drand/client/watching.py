@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from drand.client.async_client import AsyncClient
 
 FIRST_PAUSE_S = 0.25  # between two attempts for a round that is due; doubles up to the period
+LEAST_PATIENCE_S = 1.0  # with a stream that was opened when the coming round was late already
 
 
 class Watch:
@@ -50,8 +51,8 @@ class Watch:
         return Round(0) if now < chain.genesis_unix_s else chain.schedule.current_round(now)
 
     async def _missed(self, last: Round) -> AsyncGenerator[VerifiedBeacon, None]:
-        """The rounds before the next one that are there already, but for the newest, which may not be out yet."""
-        if last - self._coming < 1:
+        """The rounds up to `last`, which are due: in bulk but for the newest, which may not be out yet."""
+        if last < self._coming:
             return
         there = min(last - 1, self._due())  # our clock may be a little behind: it is waited for
         try:
@@ -110,9 +111,14 @@ class Watch:
                     async with aclosing(self._in_time(events)) as incoming:
                         async for beacon in incoming:
                             seen += 1
+                            if beacon.round < self._coming:
+                                continue  # known from elsewhere by now
                             verified = client.judge.one(name, beacon, client.clock.now())
                             require_possible(name, verified, client.clock.now())
                             yield verified
+                except TimeoutError:  # another source may have it, and is the first to be asked from now on
+                    runner.pool.note_slow(name, client.chain.period_s, monotonic_s())
+                    return
                 except SourceFault as error:
                     runner.note_failure(error, monotonic_s() - since_s)
                     if isinstance(error, InvalidSignature):
@@ -124,15 +130,18 @@ class Watch:
                 return
 
     async def _in_time(self, events: AsyncGenerator[Beacon, None]) -> AsyncGenerator[Beacon, None]:
-        """`events`, ended when the coming round is a period late: another source may have it."""
+        """`events`; raises TimeoutError when the coming round is a period late, whatever else has come."""
         client = self._client
+        patient_until = client.clock.now() + LEAST_PATIENCE_S
         try:
             while True:
                 late_at = client.chain.schedule.due_unix_s(self._coming) + client.chain.period_s
-                try:
-                    async with asyncio.timeout(max(late_at - client.clock.now(), 1.0)):
-                        beacon = await anext(events)
-                except (TimeoutError, StopAsyncIteration):
+                left_s = max(late_at, patient_until) - client.clock.now()
+                if left_s <= 0:
+                    raise TimeoutError
+                async with asyncio.timeout(left_s):
+                    beacon = await anext(events, None)
+                if beacon is None:
                     return
                 yield beacon
         finally:

@@ -1,5 +1,6 @@
 """Watching with a clock that is wrong, and a chain that has ended: said, not waited out."""
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from email.utils import formatdate
@@ -84,3 +85,27 @@ async def test_a_watch_of_a_retired_chain_says_that_nothing_will_come():
             await anext(rounds)
         assert caught.value.freshest.round == 1
         assert caught.value.__cause__ is not caught.value
+
+
+async def test_a_source_that_pushes_old_rounds_again_and_again_does_not_hold_a_watch_up():
+    clock = FakeClock()
+    babbler, honest = Relay(apis=("v2",)), Relay(apis=("v2",), last=ROUNDS + 2)
+
+    async def babble(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            await response.write(b"data: %b\n\n" % beacon_json(babbler.beacon(1)))
+            clock.at += PERIOD_S / 8
+
+    babbler.override["events"] = babble
+    async with (
+        serving(babbler, honest) as urls,
+        AsyncClient(chain(), urls, clock=clock, sleep=clock.sleep) as client,
+        aclosing(client.watch()) as rounds,
+        asyncio.timeout(20),
+    ):
+        found = [await anext(rounds) for _ in range(2)]
+    assert [beacon.round for beacon in found] == [ROUNDS + 1, ROUNDS + 2]
+    assert {beacon.provenance.source for beacon in found} == {urls[1]}
+    assert sum(path.endswith("/events") for path in babbler.asked) == 1, "the other one is asked first from then on"
