@@ -92,13 +92,22 @@ def reading(source: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing(target: Path, mode: int) -> Iterator[BinaryIO]:
-    """A place for the result: a file that appears when all of it is there, or standard output."""
-    if target != STANDARD:
-        with replacing_file(target, mode) as file:
+    """A place for the result: a file that appears when all of it is there; standard output, a pipe or a device as it is.
+
+    A link stays one: what it points to is replaced.
+    """
+    if target == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif target.exists() and not (target.is_file() or target.is_dir()):
+        try:
+            with target.open("wb") as stream:
+                yield stream
+        except OSError as error:
+            raise Unavailable(f"cannot write {target}: {error.strerror}", hint="check what reads from it") from error
+    else:
+        with replacing_file(target.resolve(), mode) as file:
             yield file
-        return
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()
 
 
 class Watched:

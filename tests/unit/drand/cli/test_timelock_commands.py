@@ -112,6 +112,22 @@ def test_what_cannot_be_locked_is_refused_with_a_hint(arguments: list[str], word
     assert not (tmp_path / "out").exists()
 
 
+def test_a_pipe_as_output_is_written_to_and_a_link_stays_a_link(info: Path, tmp_path: Path):
+    plain, pipe, link, behind = (tmp_path / name for name in ("bid.txt", "pipe", "link", "behind"))
+    plain.write_bytes(b"a bid\n")
+    os.mkfifo(pipe)
+    link.symlink_to(behind)
+    options = ["--chain", info, "--round", str(PAST), "--force"]
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert timelock("encrypt", *options, "-o", pipe, plain).code == 0
+        piped, _ = reader.communicate(timeout=10)
+    assert pipe.is_fifo()
+    assert timelock("encrypt", *options, "-o", link, plain).code == 0
+    assert link.is_symlink()
+    for sealed in (piped, behind.read_bytes()):
+        assert inspect(BytesIO(sealed)).rounds == (PAST,)
+
+
 def test_several_files_are_locked_beside_themselves_and_opened_again(info: Path, tmp_path: Path, server: ChainServer):
     names = [tmp_path / f"bid{number}.txt" for number in range(3)]
     for name in names:
