@@ -1,5 +1,6 @@
 """`drand draw`: winners from a list, by a round that nobody knows yet; and checking such a draw."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from drand.cli.countdown import Countdown
 from drand.cli.moments import moment_written, shown_moment
 from drand.cli.options import EXISTING_FILE, FILE, JSON, Whole
 from drand.cli.output import PUBLIC_MODE, print_json, warn
+from drand.cli.root import one_line
 from drand.cli.timelock_chains import chosen_chain
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.client.draw import (
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 60.0  # how long after its time the round may take to reach the servers
 ASK_AGAIN_S = 1.0
 DEFAULT_CHAIN = "quicknet"
+_HIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # moves the cursor, turns text around
 
 
 @click.command("draw")
@@ -174,7 +177,7 @@ def announce(announced: Announcement, entries: int) -> None:
     lines = {
         "list": f"{entries} entries, SHA-256 {announced.commitment.list_sha256.hex()}",
         "winners": str(announced.commitment.winners_wanted),
-        "chain": f"{info.beacon_id} {info.hash().hex()}",
+        "chain": f"{one_line(info.beacon_id)} {info.hash().hex()}",
         "round": f"{announced.round}, due {shown_moment(info.schedule.due_unix_s(announced.round))}",
     }
     for name, text in lines.items():
@@ -223,13 +226,18 @@ def wanted_hash(text: str) -> bytes:
     return given if len(given) == 32 else chosen_chain(text, ()).hash()
 
 
+def shown_entry(entry: str) -> str:
+    """An entry as it may go to a terminal: somebody else's receipt must not paint one name over another."""
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), entry)
+
+
 def show(receipt: Receipt, as_json: bool, *, checked: bool) -> None:
     """The winners, one a line; the receipt with --json."""
     if as_json:
         print_json(receipt_fields(receipt))
         return
     for winner in receipt.winners:
-        click.echo(winner)
+        click.echo(shown_entry(winner))
     if checked:
         click.echo(
             f"valid: {len(receipt.positions)} of {len(receipt.entries or ())} entries, round {receipt.beacon.round} of "

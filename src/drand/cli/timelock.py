@@ -13,6 +13,7 @@ from drand.cli.countdown import Countdown
 from drand.cli.moments import moment_after, moment_written, shown_moment, shown_span
 from drand.cli.options import EXISTING_FILE, JSON, Whole
 from drand.cli.output import print_json_line, warn
+from drand.cli.root import one_line
 from drand.cli.timelock_chains import DEFAULT_CHAIN, Rounds, asking, chosen_chain
 from drand.cli.timelock_files import (
     LOCKED_MODE,
@@ -122,7 +123,7 @@ def encrypt(
     opens = info.schedule.due_unix_s(chosen)
     left_s = opens - SystemClock().now()
     when = f"in {shown_span(left_s)}, at" if left_s > 0 else "now: the round was due at"
-    click.echo(f"opens {when} {shown_moment(opens)} (round {chosen} of {info.beacon_id})", err=True)
+    click.echo(f"opens {when} {shown_moment(opens)} (round {chosen} of {one_line(info.beacon_id)})", err=True)
     return code
 
 
@@ -227,7 +228,7 @@ def inspect_(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tup
             continue
         click.echo(f"{label}: {'armored' if found.armored else 'binary'} age file")
         for lock in found.locks:
-            click.echo(f"  round {lock.round} of {lock.chain_name or 'a chain unknown here'}, {opening_words(lock)}")
+            click.echo(f"  round {lock.round} of {one_line(lock.chain_name) or 'a chain unknown here'}, {opening_words(lock)}")
             click.echo(f"  chain hash {lock.chain_hash}")
         if found.others:
             click.echo(f"  also opens with: {', '.join(found.others)}")

@@ -200,10 +200,10 @@ def parse_receipt(data: bytes) -> Receipt:
             commitment=_commitment(fields),
             committed_unix_s=_whole(fields["committed_unix_s"]),
             beacon=parse_beacon(json.dumps(fields["beacon"]).encode()),
-            positions=tuple(_whole(place) for place in fields["positions"]),
-            entries=None if entries is None else tuple(_text(entry) for entry in entries),
+            positions=tuple(_whole(place) for place in _array(fields["positions"])),
+            entries=None if entries is None else tuple(_text(entry) for entry in _array(entries)),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"this is no draw receipt: {error!r}"[:300]) from error
     _require_told(receipt, fields)
     return receipt
@@ -233,7 +233,7 @@ def parse_announcement(data: bytes) -> Announcement:
             committed_unix_s=_whole(fields["committed_unix_s"]),
             round=Round(_whole(fields["round"])),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"this is no draw announcement: {error!r}"[:300]) from error
 
 
@@ -241,7 +241,7 @@ def _fields(data: bytes, wanted: str, most_bytes: int) -> dict[str, Any]:
     if len(data) > most_bytes:
         raise Malformed(f"{len(data)} bytes, at most {most_bytes} expected")
     try:
-        fields = json.loads(data)
+        fields = json.loads(data, object_pairs_hook=_said_once)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"this is no JSON: {error}"[:300]) from error
     if not isinstance(fields, dict) or fields.get("format") != wanted:
@@ -268,6 +268,20 @@ def _require_told(receipt: Receipt, fields: Mapping[str, Any]) -> None:
         raise InvalidReceipt("the round was due at another time than the receipt says")
 
 
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a field that it has twice would be read in one way by people and in another by programs."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field is given twice")
+    return fields
+
+
+def _array(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise Malformed(f"{value!r} is no array"[:200])
+    return value
+
+
 def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**64:
         raise Malformed(f"{value!r} is no whole number")
@@ -277,4 +291,5 @@ def _whole(value: object) -> int:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise Malformed(f"the entry {value!r} is no text"[:200])
+    value.encode()  # half of a surrogate pair is no text either, and raises a ValueError
     return value

@@ -12,7 +12,7 @@ from collective.clock import SystemClock
 from drand.cli import draw
 from drand.cli.countdown import Countdown
 from drand.cli.root import run
-from drand.client.draw import Announcement, commit, encode_announcement
+from drand.client.draw import Announcement, commit, draw, encode_announcement, encode_receipt
 from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_USAGE
 from drand.model.chain import ChainInfo, Round
 from drand.wire.http_json import chain_info_json
@@ -168,3 +168,13 @@ def test_flags_that_do_not_go_together(folder: Path, options: list[str]):
 def test_what_is_no_receipt_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert run(["draw", "--check", "chain.json"]) == EXIT_FAILURE
     assert "no draw receipt" in capsys.readouterr().err
+
+
+def test_the_receipt_of_somebody_else_moves_no_cursor(folder: Path, capsys: pytest.CaptureFixture[str]):
+    entries = ["Mallory\r\x1b[2KAda", "Grace\u202e", "Zo\u00eb\t7"]
+    beacon = committee().beacon(20)
+    announced = Announcement(chain=chain(), commitment=commit(entries, 3), round=beacon.round, committed_unix_s=0)
+    Path("receipt.json").write_bytes(encode_receipt(draw(announced, entries, beacon)))
+    assert run(["draw", "--check", "receipt.json"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert sorted(shown) == ["Grace\\u202e", "Mallory\\r\\x1b[2KAda", "Zo\u00eb\t7"]

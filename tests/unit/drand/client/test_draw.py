@@ -126,6 +126,8 @@ ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], Any], type[CollectiveError]]
     "a position beyond": (lambda f: f["positions"].__setitem__(0, 99), InvalidReceipt),
     "another format": (lambda f: f.__setitem__("format", "x"), Malformed),
     "no entries": (lambda f: f.__setitem__("entries", []), CollectiveError),
+    "a text as list": (lambda f: (f.pop("winners"), f.__setitem__("entries", "abcdefgh")), Malformed),
+    "half a character": (lambda f: (f.pop("winners"), f["entries"].__setitem__(0, "\ud800")), Malformed),
 }
 
 
@@ -134,6 +136,14 @@ def test_a_receipt_that_was_changed_is_refused(name: str):
     change, error = ATTACKS[name]
     with pytest.raises(error):
         check(parse_receipt(changed(change)))
+
+
+@pytest.mark.parametrize("field", ["winners", "positions", "list_sha256"])
+def test_a_receipt_says_nothing_twice(field: str):
+    data = encode_receipt(receipt())
+    twice = data.replace(f'"{field}":'.encode(), f'"{field}": "what people read",\n  "{field}":'.encode(), 1)
+    with pytest.raises(Malformed, match="twice"):
+        parse_receipt(twice)
 
 
 JSON = st.recursive(
