@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from collective.clock import SystemClock
-from collective.errors import BadSetting
+from collective.errors import BadSetting, CollectiveError
 from drand.cli.countdown import Countdown
 from drand.cli.moments import moment_after, moment_written, shown_moment, shown_span
 from drand.cli.options import EXISTING_FILE, JSON, Whole
@@ -220,7 +220,8 @@ def read_keys(path: Path) -> list[X25519Identity]:
 def inspect_(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tuple[Path, ...]) -> None:
     """What files say about themselves: their rounds, chains and opening times, and their other recipients.
 
-    Nothing of it is authentic before a file was opened. A chain that is not built in needs --chain for its times.
+    Nothing of it is authentic before a file was opened. A chain that is not built in needs --chain or --url for its
+    times.
     """
     for label, found in inspected(files, chain, urls):
         if as_json:
@@ -228,7 +229,8 @@ def inspect_(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tup
             continue
         click.echo(f"{label}: {'armored' if found.armored else 'binary'} age file")
         for lock in found.locks:
-            click.echo(f"  round {lock.round} of {one_line(lock.chain_name) or 'a chain unknown here'}, {opening_words(lock)}")
+            name = one_line(lock.chain_name) or "a chain unknown here"
+            click.echo(f"  round {lock.round} of {name}, {opening_words(lock)}")
             click.echo(f"  chain hash {lock.chain_hash}")
         if found.others:
             click.echo(f"  also opens with: {', '.join(found.others)}")
@@ -250,7 +252,9 @@ def status(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tuple
         elif not found.locks:
             click.echo(f"{label}: has no time lock")
         elif left_s is None:
-            click.echo(f"{label}: opens at round {found.rounds[0]} of a chain unknown here (give it with --chain)")
+            click.echo(
+                f"{label}: opens at round {found.rounds[0]} of a chain unknown here (give it with --chain or --url)"
+            )
         elif left_s > 0:
             click.echo(f"{label}: opens in {shown_span(left_s)}, at {shown_moment(found.opens_unix_s or 0)}")
         else:
@@ -291,12 +295,18 @@ def wait_for(info: ChainInfo, round_: Round, source: BeaconSource, countdown: Co
 
 
 def inspected(files: Sequence[Path], chain: str | None, urls: Sequence[str]) -> list[tuple[str, Inspection]]:
-    """Each file's name and what its header says."""
+    """Each file's name and what its header says; the servers are asked about chains that are not known here."""
     known = [] if chain is None else [chosen_chain(chain, urls)]
     found = []
     for job in [Job(path, STANDARD) for path in files or (STANDARD,)]:
         with reading(job.source) as source:
-            found.append((job.label, inspect(source, known)))
+            said = inspect(source, known)
+        for chain_hash in {lock.chain_hash for lock in said.locks if lock.opens_unix_s is None} if urls else ():
+            try:
+                known.append(chosen_chain(chain_hash, urls))
+            except CollectiveError as error:
+                warn(one_line(error))
+        found.append((job.label, said.knowing(known)))
     return found
 
 

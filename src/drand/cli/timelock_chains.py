@@ -14,9 +14,9 @@ from drand.cli.verify import read_info
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
-from drand.timelock.errors import WrongChain
+from drand.timelock.errors import DamagedHeader, StillLocked, WrongChain
 from drand.timelock.header import Stanza
-from drand.timelock.tlock import BeaconSource, TlockIdentity, tlock_stanzas
+from drand.timelock.tlock import BeaconSource, TlockIdentity, require_suitable, tlock_stanzas
 from drand.wire.http_json import parse_beacons, parse_chain_info
 
 DEFAULT_CHAIN = "quicknet"
@@ -112,31 +112,40 @@ class Rounds:
         """The file key, once its round is there; see `TlockIdentity.unwrap`."""
         if not tlock_stanzas(stanzas):
             return None
-        identity = self._identity_for(self._chain or self.named_chain(stanzas))
+        chains = [self._chain] if self._chain is not None else self.named_chains(stanzas)
+        identities = [self._identity_for(chain) for chain in chains]
         if self._countdown is None:
-            return identity.unwrap(stanzas)
-        return self._countdown.until_it_opens(lambda: identity.unwrap(stanzas))
+            return _by_any(identities, stanzas)
+        return self._countdown.until_it_opens(lambda: _by_any(identities, stanzas))
 
-    def named_chain(self, stanzas: Sequence[Stanza]) -> ChainInfo:
-        """The chain of the earliest round that is built in, or that the servers know."""
-        hashes = tuple(dict.fromkeys(stanza.chain_hash for stanza in tlock_stanzas(stanzas)))
-        for chain_hash in hashes:
-            built_in = public_chain(chain_hash)
-            if built_in is not None:
-                return built_in
-        reason: CollectiveError | None = None
-        for chain_hash in hashes if self._urls else ():
+    def named_chains(self, stanzas: Sequence[Stanza]) -> list[ChainInfo]:
+        """The chains of the stanzas that are built in, or that the servers know; the one that opens first is first.
+
+        raises  why none of them is known
+        """
+        found, reasons = list[tuple[int, ChainInfo]](), list[CollectiveError]()
+        locks = tlock_stanzas(stanzas)
+        for chain_hash in dict.fromkeys(stanza.chain_hash for stanza in locks):
             try:
-                return chosen_chain(chain_hash, self._urls)
+                chain = public_chain(chain_hash) or self._asked_chain(chain_hash)
+                require_suitable(chain)
             except CollectiveError as error:
-                reason = reason or error
-        if reason is not None:
-            raise reason
-        raise WrongChain(
-            f"the file is locked to the chain {hashes[0]}, which is not built in",
-            wanted=hashes,
-            hint="give a server that has it with --url, or its /info as a file with --chain",
-        )
+                reasons.append(error)
+                continue
+            first = min(stanza.round for stanza in locks if stanza.chain_hash == chain_hash)
+            found.append((chain.schedule.due_unix_s(first), chain))
+        if not found:
+            raise reasons[0]
+        return [chain for _, chain in sorted(found, key=lambda one: one[0])]
+
+    def _asked_chain(self, chain_hash: str) -> ChainInfo:
+        if not self._urls:
+            raise WrongChain(
+                f"the file is locked to the chain {chain_hash}, which is not built in",
+                wanted=(chain_hash,),
+                hint="give a server that has it with --url, or its /info as a file with --chain",
+            )
+        return chosen_chain(chain_hash, self._urls)
 
     def _identity_for(self, chain: ChainInfo) -> TlockIdentity:
         chain_hash = chain.hash()
@@ -148,6 +157,20 @@ class Rounds:
         from drand.client import Client
 
         return self._open.enter_context(Client(chain, self._urls, archive=self._archive))
+
+
+def _by_any(identities: Sequence[TlockIdentity], stanzas: Sequence[Stanza]) -> bytes | None:
+    """The file key by the first that has it; raises when the first of them opens, else why the first one fails."""
+    reasons: list[CollectiveError] = []
+    for identity in identities:
+        try:
+            return identity.unwrap(stanzas)
+        except DamagedHeader:
+            raise
+        except CollectiveError as error:
+            reasons.append(error)
+    locked = [reason for reason in reasons if isinstance(reason, StillLocked)]
+    raise min(locked, key=lambda reason: reason.opens_unix_s) if locked else reasons[0]
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def reading(source: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing(target: Path, mode: int) -> Iterator[BinaryIO]:
-    """A place for the result: a file that appears when all of it is there; standard output, a pipe or a device as it is.
+    """A place for the result: a file that appears when all of it is there, or standard output, a pipe, a device.
 
     A link stays one: what it points to is replaced.
     """

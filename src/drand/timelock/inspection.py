@@ -1,7 +1,7 @@
 """What a file says about itself before anybody can open it. Nothing of this is authentic until it has been opened."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.model.chain import ChainInfo, Round
@@ -52,6 +52,11 @@ class Inspection:
         """The types of stanzas that are no time locks."""
         return tuple(kind for kind in self.recipients if kind != STANZA_TYPE)
 
+    def knowing(self, chains: Iterable[ChainInfo]) -> "Inspection":
+        """The same with the names and times of `chains`, and of those that are built in."""
+        known = {chain.hash().hex(): chain for chain in chains}
+        return replace(self, locks=tuple(_lock(lock.round, lock.chain_hash, known) for lock in self.locks))
+
 
 def inspect(reader: Reader, chains: Iterable[ChainInfo] = ()) -> Inspection:
     """Read the header of a file; raises NotAnAgeFile, DamagedArmor or DamagedHeader.
@@ -60,13 +65,13 @@ def inspect(reader: Reader, chains: Iterable[ChainInfo] = ()) -> Inspection:
     """
     opener = FileOpener()
     header = read_header(opener, reader)
-    known = {chain.hash().hex(): chain for chain in chains}
-    locks = []
-    for stanza in tlock_stanzas(header.stanzas):
-        chain = known.get(stanza.chain_hash) or public_chain(stanza.chain_hash)
-        opens = None if chain is None else chain.schedule.due_unix_s(stanza.round)
-        locks.append(Lock(stanza.round, stanza.chain_hash, _name(chain), opens))
-    return Inspection(opener.armored, tuple(locks), tuple(stanza.type for stanza in header.stanzas))
+    locks = tuple(_lock(stanza.round, stanza.chain_hash, {}) for stanza in tlock_stanzas(header.stanzas))
+    return Inspection(opener.armored, locks, tuple(stanza.type for stanza in header.stanzas)).knowing(chains)
+
+
+def _lock(round_: Round, chain_hash: str, known: Mapping[str, ChainInfo]) -> Lock:
+    chain = known.get(chain_hash) or public_chain(chain_hash)
+    return Lock(round_, chain_hash, _name(chain), None if chain is None else chain.schedule.due_unix_s(round_))
 
 
 def _name(chain: ChainInfo | None) -> str:

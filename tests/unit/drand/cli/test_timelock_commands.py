@@ -13,6 +13,7 @@ import pytest
 from collective.errors import Unavailable
 from drand.cli.countdown import PATIENCE_S, Countdown
 from drand.cli.timelock import first_round_from
+from drand.client.chains import public_chain
 from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_TOO_EARLY, BeaconNotFound
 from drand.model.chain import Beacon, Round
 from drand.timelock import StillLocked, TlockRecipient, X25519Identity, encrypt_bytes, inspect
@@ -169,6 +170,21 @@ def test_an_archived_round_opens_when_no_server_answers(server: ChainServer, inf
     assert timelock("decrypt", "--url", "http://127.0.0.1:1", *flags, locked(tmp_path)).code == 0
 
 
+def test_of_two_chains_the_one_whose_round_has_come_opens(server: ChainServer, tmp_path: Path):
+    """The round of the other one has the smaller number, and comes later."""
+    later = LockedChain(seed=2)
+    sealed = tmp_path / "sealed"
+    public = public_chain("quicknet")
+    for other in (public, later.info):
+        recipients = [TlockRecipient(other, FUTURE), TlockRecipient(CHAIN.info, PAST)]
+        sealed.write_bytes(encrypt_bytes(b"a bid\n", recipients))
+        assert timelock("decrypt", "--url", server.url, "-o", tmp_path / "opened", sealed).code == 0
+        recipients = [TlockRecipient(other, FUTURE), TlockRecipient(CHAIN.info, FUTURE + 1)]
+        sealed.write_bytes(encrypt_bytes(b"a bid\n", recipients))
+        ended = timelock("decrypt", "--url", server.url, "-o", tmp_path / "early", sealed)
+        refused(ended, EXIT_TOO_EARLY, f"round {FUTURE}")
+
+
 def test_before_its_round_a_file_stays_closed_with_code_3(info: Path, server: ChainServer, tmp_path: Path):
     target = tmp_path / "opened"
     done = timelock("decrypt", "--chain", info, "--url", server.url, "-o", target, locked(tmp_path, FUTURE))
@@ -284,12 +300,14 @@ def test_inspection_tells_rounds_chains_times_and_others(info: Path, tmp_path: P
     assert fields["recipients"] == ["tlock", "tlock", "X25519"]
 
 
-def test_status_says_when_and_its_code_is_3_while_locked(info: Path, tmp_path: Path):
+def test_status_says_when_and_its_code_is_3_while_locked(info: Path, server: ChainServer, tmp_path: Path):
     later = timelock("status", "--chain", info, locked(tmp_path, FUTURE))
     assert later.code == EXIT_TOO_EARLY
     assert "opens in" in later.out
     open_ = timelock("status", "--chain", info, locked(tmp_path))
     assert (open_.code, open_.out.split(": ")[1]) == (0, "open since 2023-11-14T23:03:17Z\n")
+    asked = timelock("status", "--url", server.url, locked(tmp_path))
+    assert (asked.code, "open since" in asked.out) == (0, True)
     unknown = timelock("status", locked(tmp_path))
     assert (unknown.code, "unknown here" in unknown.out) == (0, True)
     fields = json.loads(timelock("status", "--json", "--chain", info, locked(tmp_path, FUTURE)).out)
