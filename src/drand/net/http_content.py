@@ -86,7 +86,10 @@ def serve_content(request: Request, found: Answer, modified_unix_s: int, etag: s
     if _unchanged(request, modified_unix_s, etag):
         return Answer(304, tuple(pair for pair in _without_type(whole.headers) if pair[0] != "Accept-Ranges"))
     wanted = request.header("range")
-    if wanted is None or not _range_applies(request, modified_unix_s, etag):
+    # RFC 9110, 14.2: only GET has ranges, and a unit that is not known is as if not sent. Go answers 206 and 416.
+    if wanted is None or request.method != "GET" or not wanted.startswith("bytes="):
+        return whole
+    if not _range_applies(request, modified_unix_s, etag):
         return whole
     return _ranged(whole, wanted)
 

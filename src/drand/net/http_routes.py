@@ -39,6 +39,7 @@ _DECIMAL = re.compile(r"[0-9]+", re.ASCII)
 _HEX_BYTES = frozenset(b"0123456789abcdefABCDEF")
 
 NOT_FOUND = Answer(404, PLAIN_TEXT, b"404 page not found\n")
+NOT_FOR_PROGRAMS = Answer(404, (*NOT_FOUND.headers, ("Vary", "Accept")), NOT_FOUND.body)  # browsers get the page
 BAD_ROUND = Answer(400, _COMMON)
 BACKEND_FAILED = Answer(500, _COMMON)
 
@@ -90,7 +91,9 @@ class HttpRoutes:
         match request.path.split("/")[1:]:
             case ["v2", *rest]:
                 return self._v2.answer(rest, request, now)
-            case [""] | ["page", "page.css" | "page.js" | "sha256.js" | "draw.js" | "icon.svg"]:
+            case [""]:
+                return page(request) or NOT_FOR_PROGRAMS
+            case ["page", "page.css" | "page.js" | "sha256.js" | "draw.js" | "icon.svg"]:
                 return page(request) or NOT_FOUND
             case ["public", "latest"]:
                 return self._on_chain(None, request, now, _latest)

@@ -254,7 +254,7 @@ class _Response(web.StreamResponse):
         lines = [f"HTTP/1.{min(request.version.minor, 1)} {answer.status} {_PHRASES[answer.status]}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
         lines.append(f"Date: {http_date(int(self._now))}")
-        if answer.status != 304:
+        if answer.status not in (204, 304):  # RFC 9110, 8.6
             lines.append(f"Content-Length: {len(answer.body)}")
         if not self._stays_open:
             lines.append("Connection: close")

@@ -61,7 +61,7 @@ def failed(status: int, why: str, *more: tuple[str, str]) -> Answer:
 
 NO_ROUTE = failed(404, "there is no such route; they are listed in the documentation of the HTTP API")
 NO_METHOD = failed(405, "only GET and HEAD", ("Allow", "GET, HEAD, OPTIONS"))
-PREFLIGHT = Answer(204, (*_HEADERS, *_MAY))
+PREFLIGHT = Answer(204, (*(pair for pair in _HEADERS if pair[0] != "Content-Type"), *_MAY))
 BAD_HASH = failed(400, f"a chain hash has {HASH_DIGITS} hexadecimal digits")
 BAD_ROUND = failed(400, "a round is a decimal number of at most 64 bits, `latest` or `next`")
 BACKEND_FAILED = failed(500, "the store does not answer")

@@ -67,10 +67,19 @@ def test_a_range_is_cut_out(wanted: str, body: bytes, content_range: str):
     assert (answer.status, answer.body, answer.header("Content-Range")) == (206, body, content_range)
 
 
-@pytest.mark.parametrize("wanted", ["bytes=10-", "bytes=4-2", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=-0"])
+@pytest.mark.parametrize("wanted", ["bytes=10-", "bytes=4-2", "bytes=-", "bytes=a-b", "bytes=-0"])
 def test_a_range_that_cannot_be_met_is_416(wanted: str):
     answer = served(range=wanted)
     assert (answer.status, answer.header("Content-Range")) == (416, "bytes */10")
+
+
+def test_a_range_of_another_unit_counts_as_not_sent():
+    assert (served(range="lines=1-2").status, served(range="lines=1-2").body) == (200, b"0123456789")
+
+
+def test_head_tells_of_the_whole_body_whatever_range_is_asked_for():
+    asked = Request("HEAD", "/public/1", (("range", "bytes=0-1"),))
+    assert (serve_content(asked, FOUND, MODIFIED).status, asked.reads) == (200, True)
 
 
 def test_only_reading_methods_have_conditions():

@@ -110,6 +110,18 @@ async def test_conditions_and_ranges_arrive_at_the_routes(served: Served):
     assert b"Content-Type" not in head
 
 
+async def test_an_answer_without_content_tells_no_length_of_it(served: Served):
+    head, body = await served.exchange(request("/v2/chains", "OPTIONS", "Origin: http://there"))
+    assert (head.startswith(b"HTTP/1.1 204 "), body) == (True, b"")
+    assert b"Content-" not in head
+
+
+async def test_caches_are_told_that_the_root_is_not_the_same_for_all(served: Served):
+    for accept in ("text/html", "application/json"):
+        head, _ = await served.exchange(request("/", "GET", f"Accept: {accept}"))
+        assert b"Vary: Accept\r\n" in head
+
+
 async def test_a_plain_404_says_no_more_than_go(served: Served):
     head, body = await served.exchange(request("/nothing"))
     assert (head.startswith(b"HTTP/1.1 404 "), body) == (True, b"404 page not found\n")
