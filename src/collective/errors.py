@@ -11,7 +11,7 @@ Every error that this project raises on purpose descends from `CollectiveError`.
       BadSetting         a setting or an argument that cannot work
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CollectiveError(Exception):
@@ -22,6 +22,15 @@ class CollectiveError(Exception):
     def __init__(self, what: str, *, hint: str | None = None) -> None:
         super().__init__(what)
         self.advice = type(self).hint if hint is None else hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: as it is, whatever arguments its class is made with. Processes hand errors over."""
+        return _as_it_was, (type(self), self.args), self.__dict__
+
+
+def _as_it_was(kind: type[CollectiveError], args: tuple[object, ...]) -> CollectiveError:
+    """An error of `kind` without its `__init__`; whoever unpickles it sets what it knows."""
+    return kind.__new__(kind, *args)
 
 
 class Malformed(CollectiveError):

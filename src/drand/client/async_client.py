@@ -101,6 +101,10 @@ class AsyncClient:
         self._archive = None if archive is None else BeaconArchive(Path(archive))
         self._full_chain = full_chain
 
+    def __repr__(self) -> str:
+        """Its chain and its sources."""
+        return described(self)
+
     async def __aenter__(self) -> "AsyncClient":
         return self
 
@@ -336,3 +340,9 @@ class AsyncClient:
         faults = {name: one for name, one in failures.items() if isinstance(one, SourceFault)}
         told = (self.runner.sources[name].clock_ahead_s for name in faults)
         return explain_stale(judge.info, faults, [ahead_s for ahead_s in told if ahead_s is not None], self.clock.now())
+
+
+def described(client: AsyncClient, kind: str = "AsyncClient") -> str:
+    """What a client is for, for people who look at it."""
+    closed = ", closed" if client.runner.closed else ""
+    return f"<{kind} of chain {client.chain_hash.hex()[:16]} at {', '.join(client.runner.sources)}{closed}>"

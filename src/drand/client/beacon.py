@@ -35,6 +35,13 @@ class VerifiedBeacon:
     due_unix_s: int  # when the round was due
     provenance: Provenance = field(compare=False)
 
+    def __repr__(self) -> str:
+        """What a log line or a notebook needs of it."""
+        chain, origin = self.chain_hash.hex()[:16], self.provenance.source
+        return (
+            f"<VerifiedBeacon round {self.round} of chain {chain}, randomness {self.randomness.hex()}, from {origin}>"
+        )
+
     @property
     def randomness(self) -> bytes:
         """32 bytes: SHA-256 of the signature."""

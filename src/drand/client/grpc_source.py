@@ -42,6 +42,9 @@ class GrpcSource:
         self._client: PeerClient | None = None
         self._proved: set[bytes] = set()
 
+    def __repr__(self) -> str:
+        return f"<GrpcSource {self.name}>"
+
     @property
     def clock_ahead_s(self) -> float | None:
         """gRPC tells no time."""

@@ -1,6 +1,7 @@
 """Beacons over HTTP: the v1 API of every drand node, the v2 API of relays, plain files of a static export."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from typing import Literal
@@ -31,6 +32,7 @@ SINGLES_AT_ONCE = 8  # requests under way where there are no pages
 LEAST_SILENCE_S = 30.0  # an event stream that says nothing for this, or three periods, is given up
 
 Api = Literal["auto", "v1", "v2"]
+_CREDENTIALS = re.compile(r"^(https?://)[^/@]*@")
 
 
 class HttpSource:
@@ -57,13 +59,16 @@ class HttpSource:
         root = url.rstrip("/")
         if not root.startswith(("http://", "https://")) or "?" in root or "#" in root:
             raise BadSetting(f"{url!r} is no http:// or https:// address of a drand server")
-        self.name = root
+        self.name = _CREDENTIALS.sub(r"\1", root)  # which errors, logs and receipts repeat
         if root.endswith("/v2"):
             root, api = root.removesuffix("/v2"), "v2"
         self._root = root
         self._apis: tuple[str, ...] = ("v2", "v1") if api == "auto" else (api,)
         self._http = BoundedHttp(self.name, timeout_s=timeout_s, headers=headers, clock=clock)
         self._proved: dict[bytes, str] = {}  # chain hash -> the API it is served with
+
+    def __repr__(self) -> str:
+        return f"<HttpSource {self.name}>"
 
     @property
     def clock_ahead_s(self) -> float | None:

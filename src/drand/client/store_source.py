@@ -18,6 +18,9 @@ class StoreSource:
         self.name = str(path)
         self._store: SqliteStore | None = None
 
+    def __repr__(self) -> str:
+        return f"<StoreSource {self.name}>"
+
     @property
     def clock_ahead_s(self) -> float | None:
         """A store tells no time."""

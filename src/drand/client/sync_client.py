@@ -23,6 +23,7 @@ from drand.client.async_client import (
     DEFAULT_REMEMBERED,
     DEFAULT_TIMEOUT_S,
     AsyncClient,
+    described,
 )
 from drand.client.beacon import VerifiedBeacon
 from drand.client.errors import ClientClosed
@@ -74,6 +75,10 @@ class Client:
         self._loop = _LoopThread(self._core)
         self.chain_hash = self._core.chain_hash
         self._end = weakref.finalize(self, self._loop.stop)  # also when nobody closes it
+
+    def __repr__(self) -> str:
+        """Its chain and its sources."""
+        return described(self._core, "Client")
 
     def __enter__(self) -> "Client":
         return self

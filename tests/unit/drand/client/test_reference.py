@@ -1,15 +1,21 @@
 """The page about the client and the code say the same."""
 
+import ast
+import copy
 import inspect
+import pickle
 import re
 from dataclasses import fields
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import drand.client
-from drand.client import AsyncClient, Client, Observer, Policy, VerifiedBeacon, errors
+from drand.client import AsyncClient, Client, HttpSource, Observer, Policy, Provenance, VerifiedBeacon, errors
 from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_TOO_EARLY, exit_code
+from drand.model.chain import Round
 
 DOCS = Path(__file__).resolve().parents[4] / "docs"
 PAGE = (DOCS / "reference" / "client.md").read_text()
@@ -104,3 +110,43 @@ def test_the_code_of_the_how_to_at_least_compiles():
 def test_names_that_do_not_exist_are_refused():
     with pytest.raises(AttributeError):
         drand.client.Nothing  # noqa: B018
+    assert set(drand.client.__all__) <= set(dir(drand.client)), "a notebook offers the names"
+    seen = [node.name for node in ast.parse(inspect.getsource(drand.client)).body if isinstance(node, ast.FunctionDef)]
+    assert "__getattr__" not in seen, "a type checker would take any name for one of ours"
+
+
+def all_errors() -> list[errors.ClientError]:
+    beacon = a_beacon()
+    return [
+        errors.ForgedBeacon("s", "w", hint="h"),
+        errors.RateLimited("s", "w", retry_after_s=3.0),
+        errors.SourceBehind("s", "w", beacon),
+        errors.RoundTooEarly(5, 100, 50.0),
+        errors.ClockSuspect("w", 3.0),
+        errors.ChainRetired("w", {"s": errors.RoundMissing("s", "w")}, beacon),
+        errors.ClientClosed("w"),
+    ]
+
+
+def a_beacon() -> VerifiedBeacon:
+    origin = Provenance("https://relay.example", 1.0)
+    return VerifiedBeacon(chain_hash=bytes(32), round=Round(7), signature=b"s", due_unix_s=9, provenance=origin)
+
+
+@pytest.mark.parametrize("error", all_errors(), ids=lambda error: type(error).__name__)
+def test_an_error_comes_whole_out_of_another_process(error: errors.ClientError):
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(again), str(again), again.advice) == (type(error), str(error), error.advice)
+        assert repr(vars(again)) == repr(vars(error))
+
+
+def test_what_people_look_at_says_what_it_is():
+    assert repr(a_beacon()) == (
+        f"<VerifiedBeacon round 7 of chain 0000000000000000, randomness {sha256(b's').hexdigest()}, "
+        "from https://relay.example>"
+    )
+    sources: list[Any] = [HttpSource("https://me:secret@relay.example"), "grpc://node.example:4444"]
+    with Client("quicknet", sources) as client:
+        shown = "<Client of chain 52db9ba70e0cc0f6 at https://relay.example, grpc://node.example:4444"
+        assert repr(client) == shown + ">"
+    assert repr(client) == shown + ", closed>"
