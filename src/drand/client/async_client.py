@@ -83,6 +83,8 @@ class AsyncClient:
     ) -> None:
         if full_chain and archive is None:
             raise BadSetting("following the whole chain needs an archive", hint="give archive=FILE")
+        if not (timeout_s > 0 and deadline_s > 0):
+            raise BadSetting("timeout_s and deadline_s are seconds, above zero")
         self.chain_hash, info = named_chain(chain)
         chosen = sources or (PUBLIC_SOURCES if public_chain(self.chain_hash.hex()) is not None else ())
         self.observer = observer or Observer()

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from math import isfinite
+from operator import index
 
 from collective.errors import BadSetting
 from drand.client.errors import BeforeGenesis
@@ -34,7 +35,7 @@ def round_at(chain: ChainInfo, when: datetime | float) -> Round:
 
 def time_of(chain: ChainInfo, round_: int) -> datetime:
     """When `round_` is due, in UTC; raises BadSetting for rounds below 1 and beyond the year 9999."""
-    if round_ < 1:
+    if index(round_) < 1:
         raise BadSetting(f"rounds begin at 1, not {round_}")
     try:
         return datetime.fromtimestamp(chain.schedule.due_unix_s(round_), UTC)

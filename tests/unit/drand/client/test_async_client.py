@@ -281,6 +281,13 @@ def test_an_address_that_is_none_is_refused(sources: list[str]):
         AsyncClient("quicknet", sources)
 
 
+@pytest.mark.parametrize("bad", [{"timeout_s": 0}, {"timeout_s": -1.0}, {"deadline_s": 0}, {"deadline_s": float("nan")}])
+def test_no_time_at_all_is_refused(bad: dict[str, float]):
+    """Zero would be no limit for aiohttp."""
+    with pytest.raises(BadSetting, match="above zero"):
+        AsyncClient("quicknet", timeout_s=bad.get("timeout_s", 1.0), deadline_s=bad.get("deadline_s", 1.0))
+
+
 def test_a_chain_of_ones_own_needs_a_source():
     with pytest.raises(BadSetting, match="no source"):
         AsyncClient(chain())

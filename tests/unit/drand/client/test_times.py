@@ -69,3 +69,5 @@ def test_a_time_zone_does_not_matter_but_there_must_be_one():
 def test_rounds_that_have_no_date_are_refused(round_: int):
     with pytest.raises(BadSetting):
         time_of(chain(1_000, 30), round_)
+    with pytest.raises(TypeError):
+        time_of(chain(1_000, 30), 1.5)  # type: ignore[arg-type]
