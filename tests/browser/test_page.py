@@ -127,6 +127,20 @@ def test_a_forged_round_and_one_of_the_future_are_called_what_they_are(page: Chr
     page.console()  # a browser notes every answer that is no success
 
 
+def look_up(page: Chromium, text: str, until: str) -> str:
+    page.run("document.getElementById('wanted').value = ''")
+    page.type("#wanted", text)
+    page.press("#look button")
+    page.wait(lambda: until in page.text("#verdict"), until)
+    return page.text("#verdict")
+
+
+def test_a_number_may_be_written_as_the_page_writes_it(page: Chromium):
+    assert "Rounds are numbered" in look_up(page, "0", "Not a round")
+    assert "SHA-256" in look_up(page, "1,1", "Round 11 is valid")
+    assert "Rounds are numbered" in look_up(page, "seven", "Not a round")
+
+
 def receipt(chain: LivingChain) -> dict[str, Any]:
     info = chain.info()
     beacon = chain.committee.beacon(9)
@@ -175,6 +189,17 @@ def test_a_receipt_with_another_chains_round_is_not_good(page: Chromium, chain: 
     altered = receipt(chain)
     altered["beacon"] = altered["beacon"] | {"signature": chain.committee.beacon(8).signature.hex()}
     assert "NOT good" in check(page, tmp_path / "receipt.json", altered)
+    page.console()
+
+
+def test_a_receipt_whose_chain_is_not_served_here_is_neither_good_nor_bad(
+    page: Chromium, chain: LivingChain, tmp_path: Path
+):
+    altered = receipt(chain)
+    altered["chain"] = altered["chain"] | {"chain_hash": "ab" * 32}
+    told = check(page, tmp_path / "receipt.json", altered)
+    assert "Not fully checked" in told
+    assert "drand draw --check" in told
     page.console()
 
 
@@ -232,6 +257,49 @@ def test_the_page_can_be_used_with_the_keyboard_alone(page: Chromium):
         )
         seen.append(page.run("return document.activeElement?.id ?? ''"))
     assert {"chain", "theme", "copy", "wanted", "receipt"} <= set(seen)
+
+
+def test_who_has_the_focus_in_the_table_keeps_it_when_a_round_comes(page: Chromium):
+    page.wait(lambda: page.run("return document.querySelectorAll('#recent tbody tr').length >= 8"), "a full table")
+    last = page.run(
+        "const all = document.querySelectorAll('#recent button'); all[1].focus(); return all[all.length - 1].innerText"
+    )
+    page.wait(lambda: last not in page.text("#recent"), "a round that pushes the oldest out")
+    assert page.run("return document.activeElement.closest('#recent') !== null")
+
+
+def test_another_chain_chosen_in_haste_shows_nothing_of_the_first(page: Chromium, server: InThread):
+    hashes = [one.info().hash().hex() for one in server.chains]
+    page.run(
+        """
+        const choice = document.getElementById("chain");
+        for (const hash of arguments[0]) { choice.value = hash; choice.dispatchEvent(new Event("change")); }
+        """,
+        [hashes[1], hashes[0], hashes[1]],
+    )
+    page.wait(lambda: page.text("#state") == "live" and shown_round(page), "the second chain")
+    shown = page.run("return [...document.querySelectorAll('#recent button')].map((one) => one.innerText)")
+    assert len(set(shown)) == len(shown)
+    round_ = shown_round(page)
+    found = server.chains[1].get(Round(round_))
+    assert found is not None
+    assert page.run("return document.getElementById('who').hidden")
+    assert page.run("return location.hash") == f"#{hashes[1]}"
+    page.console()
+
+
+def test_a_server_that_leaves_is_said_to_be_gone_and_none_of_its_verdicts_is_shown_again(browser: Chromium):
+    with InThread() as empty:
+        browser.open(empty.url)
+        browser.wait(lambda: "no chain yet" in browser.text("#trouble"), "the notice")
+        assert not browser.run("return document.getElementById('now').checkVisibility()")
+    with InThread(LivingChain()) as server:
+        browser.open(server.url)
+        look_up(browser, "2", "Round 2 is valid")
+    browser.wait(lambda: browser.text("#state") == "reconnecting", "the loss")
+    assert "No connection" in browser.text("#next")
+    assert "No answer" in look_up(browser, "2", "does not answer")
+    browser.console()
 
 
 def test_without_an_accept_header_for_html_the_root_is_what_v1_has_there(server: InThread):

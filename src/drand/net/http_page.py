@@ -10,9 +10,12 @@ from drand.net.http_content import Answer, Headers, Request, names_tag
 TYPES = {
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
+    "theme.js": "text/javascript; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
-    "sha256.js": "text/javascript; charset=utf-8",
+    "parts.js": "text/javascript; charset=utf-8",
+    "look.js": "text/javascript; charset=utf-8",
     "draw.js": "text/javascript; charset=utf-8",
+    "sha256.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 POLICY = (
@@ -34,13 +37,14 @@ def page(request: Request) -> Answer | None:
 
     `/` is the page only for who accepts HTML, and GETs: v1.5.11 has nothing there, and programs shall see the same.
     """
-    if not request.reads:
+    root = request.path == "/"
+    name = "index.html" if root else request.path.removeprefix("/page/")
+    if not request.reads or name not in TYPES or root != (name == "index.html"):
         return None
-    name = request.path.removeprefix("/page/") if request.path != "/" else "index.html"
-    if name == "index.html" and "text/html" not in (request.header("accept") or ""):
+    if root and "text/html" not in (request.header("accept") or ""):
         return None
     body, etag = _part(name)
-    vary = (("Vary", "Accept"),) if name == "index.html" else ()
+    vary = (("Vary", "Accept"),) if root else ()
     headers = (*_HEADERS, *vary, ("ETag", etag))
     if names_tag(request.header("if-none-match") or "", etag, weakly=True):
         return Answer(304, headers)

@@ -93,7 +93,7 @@ class HttpRoutes:
                 return self._v2.answer(rest, request, now)
             case [""]:
                 return page(request) or NOT_FOR_PROGRAMS
-            case ["page", "page.css" | "page.js" | "sha256.js" | "draw.js" | "icon.svg"]:
+            case ["page", _]:
                 return page(request) or NOT_FOUND
             case ["public", "latest"]:
                 return self._on_chain(None, request, now, _latest)

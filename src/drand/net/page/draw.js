@@ -54,6 +54,7 @@ const same = (a, b) => Array.isArray(a) && a.length === b.length && a.every((one
 export function checkReceipt(receipt) {
   if (receipt?.format !== FORMAT) throw new Error(`this is no receipt of the form ${FORMAT}`);
   const { entries, beacon, chain, winners_wanted: wanted } = receipt;
+  if (typeof chain !== "object" || typeof beacon !== "object" || !chain || !beacon) throw new Error("the receipt lacks its chain or its round");
   if (!Array.isArray(entries)) throw new Error("the receipt leaves its list out; check it with `drand draw --check`");
   if (!entries.every((one) => typeof one === "string" && one !== "" && !one.includes("\n"))) throw new Error("an entry is no line of text");
   if (!Number.isSafeInteger(wanted) || wanted < 1 || wanted > entries.length) throw new Error("the number of winners cannot be");
