@@ -9,8 +9,9 @@ import click
 
 from collective.clock import Clock, SystemClock
 from collective.errors import Unavailable
-from drand.cli.moments import shown_moment, shown_span
+from drand.cli.moments import shown_moment
 from drand.errors import BeaconNotFound
+from drand.model.spans import shown_span
 from drand.timelock.errors import StillLocked
 
 T = TypeVar("T")

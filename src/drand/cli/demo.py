@@ -149,6 +149,7 @@ def run(network: LocalNetwork, ceremony: Ceremony, rounds: int) -> None:
     address = network.nodes[0].public
     info = parse_chain_info(fetch(address, "/info"))
     click.echo(fitted("chain ", info.hash().hex(), ""))
+    click.echo(f"a page to look at: http://{address}/   Ctrl-C stops everything")
     follow(network, info, rounds)
 
 

@@ -22,6 +22,7 @@ from drand.cli.reaching import about, ask_nodes, named, peer_at, trusted_roots
 from drand.errors import InvalidBeacon, InvalidChainInfo, TooEarly
 from drand.model.chain import MAX_ROUND, Beacon, ChainInfo, Round
 from drand.model.group import Group, Peer
+from drand.model.spans import shown_span
 from drand.model.verification import ChainVerifier
 from drand.wire.toml_files import decode_group_file
 
@@ -76,7 +77,7 @@ def require_due(info: ChainInfo, round_: Round) -> None:
     wait_s = info.schedule.due_unix_s(round_) - SystemClock().now()
     if wait_s > 0:
         raise TooEarly(
-            f"round {round_ or 1} does not exist yet: it is due in {wait_s:.0f} seconds",
+            f"round {round_ or 1} does not exist yet: it is due in {shown_span(wait_s)}",
             hint="ask again then, or leave out --round for the latest",
         )
 

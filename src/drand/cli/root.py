@@ -101,6 +101,14 @@ def with_variables(command: click.Command, prefix: str) -> click.Command:
     return command
 
 
+class UnknownCommand(click.UsageError):
+    """A word that names no command. `meant` is the group and, where one is near, what may have been meant."""
+
+    def __init__(self, word: str, meant: Sequence[str], ctx: click.Context) -> None:
+        super().__init__(f"No such command {word!r}.", ctx)
+        self.hint = f"did you mean `{' '.join(meant)}`?" if len(meant) > 1 else f"see `{meant[0]} --help`"
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called; help texts come from the table."""
 
@@ -145,10 +153,21 @@ class LazyGroup(click.Group):
                 ctx.exit()
         if args[0] in LATER and self is ROOT:
             raise OutOfTurn(f"`drand {args[0]}` is not available in this version", hint=LATER[args[0]])
+        if args[0] not in self.table and not args[0].startswith("-"):
+            raise UnknownCommand(args[0], [ctx.command_path, *self.resembling(args[0])], ctx)
         name, command, rest = super().resolve_command(ctx, args)
         if command is None or isinstance(command, LazyGroup):
             return name, command, rest
         return name, *in_our_spelling(command, rest)
+
+    def resembling(self, word: str) -> list[str]:
+        """The command that `word` may mean, below the group: ["start"] for "strat", ["util status"] for "status"."""
+        from difflib import get_close_matches
+
+        below = {leaf: group for group in reversed(self.table) for leaf in SUBGROUPS.get(group, ({}, ""))[0]}
+        if word not in below and (near := get_close_matches(word, self.table, 1, 0.7)):
+            return near
+        return [f"{below[near]} {near}" for near in get_close_matches(word, below, 1, 0.85)]
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; an error that says nothing about what to try points at the command's help."""
@@ -244,6 +263,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
+    except UnknownCommand as error:
+        say_error(error.format_message(), error.hint)
+        return EXIT_USAGE
     except click.UsageError as error:
         help_path = error.ctx.command_path if error.ctx else "drand"
         say_error(error.format_message(), f"see `{help_path} --help`")

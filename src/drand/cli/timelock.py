@@ -10,7 +10,7 @@ import click
 from collective.clock import SystemClock
 from collective.errors import BadSetting, CollectiveError
 from drand.cli.countdown import Countdown
-from drand.cli.moments import moment_after, moment_written, shown_moment, shown_span
+from drand.cli.moments import moment_after, moment_written, shown_moment
 from drand.cli.options import EXISTING_FILE, JSON, Whole
 from drand.cli.output import print_json_line, warn
 from drand.cli.root import one_line
@@ -31,6 +31,7 @@ from drand.cli.timelock_files import (
 from drand.client.chains import PUBLIC_CHAINS, RETIRED_HASHES
 from drand.errors import EXIT_TOO_EARLY
 from drand.model.chain import MAX_ROUND, ChainInfo, Round
+from drand.model.spans import shown_span
 from drand.timelock.errors import StillLocked, UnsuitableChain, WrongChain
 from drand.timelock.inspection import Inspection, Lock, inspect
 from drand.timelock.recipients import Identity, Recipient

@@ -13,6 +13,7 @@ from collective.clock import monotonic_s
 from collective.errors import BadSetting, Malformed
 from drand.cli.options import JSON
 from drand.cli.output import print_json_line
+from drand.cli.root import say_error
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.errors import EXIT_INVALID, InvalidBeacon
 from drand.model.chain import Beacon, Round
@@ -72,7 +73,10 @@ def verify(
     for line in tally.bad_lines():
         click.echo(line, err=True)
     if tally.bad:
-        click.echo(f"error: {tally.bad} of {tally.seen} beacons are not valid on this chain", err=True)
+        say_error(
+            f"{tally.bad} of {tally.seen} beacons are not valid on this chain",
+            "" if tally.bad < tally.seen else "is it the chain they come from? --chain names another one",
+        )
         return EXIT_INVALID
     if not quiet and not as_json:
         click.echo(tally.verdict())

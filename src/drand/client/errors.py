@@ -43,6 +43,7 @@ from drand.errors import (
     TooEarly,
     UnknownBeacon,
 )
+from drand.model.spans import shown_span
 
 if TYPE_CHECKING:
     from drand.client.beacon import VerifiedBeacon
@@ -174,7 +175,7 @@ class RoundTooEarly(ClientError, TooEarly):
     hint = "ask again then, or use `watch()`"
 
     def __init__(self, round_: int, due_unix_s: int, now: float) -> None:
-        super().__init__(f"round {round_} does not exist yet: it is due in {due_unix_s - now:.0f} s")
+        super().__init__(f"round {round_} does not exist yet: it is due in {shown_span(due_unix_s - now)}")
         self.round = round_
         self.due_unix_s = due_unix_s
 

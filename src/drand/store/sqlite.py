@@ -158,7 +158,10 @@ class SqliteStore:
             waiting.replace(target)
             sync_folder(target.parent)
         except OSError as error:
-            raise StoreFailed(f"cannot write the backup {target}: {error.strerror}") from error
+            raise StoreFailed(
+                f"cannot write the backup {target}: {error.strerror}",
+                hint="check that its folder is there, that the daemon may write to it, and the space left",
+            ) from error
         finally:
             waiting.unlink(missing_ok=True)
 

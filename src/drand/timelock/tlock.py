@@ -19,6 +19,7 @@ from collective.errors import BadSetting, MalformedPoint, Unavailable
 from collective.sealing.ibe import IbeCiphertext, IdentityEncryption, NotSealedForThis
 from drand.errors import BeaconNotFound, InvalidBeacon
 from drand.model.chain import MAX_ROUND, TIME_OVERFLOW_S, Beacon, ChainInfo, Round
+from drand.model.spans import shown_span
 from drand.model.verification import ChainVerifier
 from drand.timelock.errors import DamagedHeader, StillLocked, UnsuitableChain, WrongChain
 from drand.timelock.header import FILE_KEY_BYTES, Stanza
@@ -160,7 +161,7 @@ class _Opening:
         wait_s = opens - self._clock.now()
         if wait_s <= 0:
             return reason
-        what = f"the file opens with round {stanza.round}, which is due in {wait_s:.0f} seconds"
+        what = f"the file opens with round {stanza.round}, which is due in {shown_span(wait_s)}"
         return StillLocked(what, round_=stanza.round, opens_unix_s=opens)
 
 

@@ -96,6 +96,22 @@ def test_an_unknown_command_is_a_wrong_use():
         ended = drand(*path)
         assert ended.code == 2
         assert "No such command" in ended.err
+        assert "--help" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("strat",), "drand start"),
+        (("status",), "drand util status"),
+        (("util", "staus"), "drand util status"),
+        (("chain-info",), "drand show chain-info"),
+    ],
+)
+def test_a_mistyped_command_is_told_what_may_have_been_meant(typed: tuple[str, ...], meant: str):
+    ended = drand(*typed)
+    assert ended.code == 2
+    assert f"hint:  did you mean `{meant}`?" in ended.err
 
 
 def test_the_version_is_told_in_the_middle_of_a_command_line_too(capsys: pytest.CaptureFixture[str]):

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from collective.errors import BadSetting
-from drand.cli.moments import moment_after, moment_written, shown_moment, shown_span
+from drand.cli.moments import moment_after, moment_written, shown_moment
+from drand.model.spans import shown_span
 
 
 def unix(text: str) -> float:
