@@ -223,6 +223,9 @@ def _with_gc(metrics: _Wsgi) -> _Wsgi:
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         match environ.get("PATH_INFO", ""):
+            case "/metrics" | "/" if environ.get("REQUEST_METHOD") == "HEAD":  # which the library has no answer to
+                metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
+                return []
             case "/metrics" | "/":
                 return metrics(environ, start_response)
             case "/debug/gc":

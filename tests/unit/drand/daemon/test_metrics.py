@@ -134,10 +134,10 @@ def test_what_runs_and_since_when(metrics: Metrics):
     assert value(metrics, "drand_build_time", build="pydrand", version="1.5.11") == 0
 
 
-async def get(port: int, path: str) -> tuple[int, bytes]:
+async def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
     def ask() -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("GET", path)
+        connection.request(method, path)
         response = connection.getresponse()
         return response.status, response.read()
 
@@ -150,6 +150,7 @@ async def test_the_port_serves_metrics_and_frees_memory(metrics: Metrics, capfd:
     assert status == 200
     assert b"drand_start_timestamp 1000.0" in body
     assert b"api_call_counter_total" not in body
+    assert await get(port, "/metrics", "HEAD") == (200, b"")
     assert await get(port, "/debug/gc") == (200, b"GC run complete")
     assert (await get(port, "/nothing"))[0] == 404
     assert capfd.readouterr().err == "", "no line for each scrape"
