@@ -45,14 +45,7 @@ class Authority:
         names = x509.SubjectAlternativeName([x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         certificate = self._builder(subject, key).add_extension(names, critical=False).sign(self._key, hashes.SHA256())
-        certificate_path, key_path = self._folder / f"{host}.pem", self._folder / f"{host}.key"
-        certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return certificate_path, key_path
+        return written(self._folder / host, certificate, key)
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         return (
@@ -64,3 +57,23 @@ class Authority:
             .not_valid_before(START)
             .not_valid_after(END)
         )
+
+
+def self_signed(stem: Path, organization: str) -> tuple[Path, Path]:
+    """Certificate and key files for 127.0.0.1 as Go's generator makes them: a name, and no word of whose key signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(START).not_valid_after(END)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return written(stem, builder.add_extension(names, critical=False).sign(key, hashes.SHA256()), key)
+
+
+def written(stem: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
+    """Certificate and key as PEM files, `stem` with .pem and .key."""
+    certificate_path, key_path = stem.with_name(f"{stem.name}.pem"), stem.with_name(f"{stem.name}.key")
+    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_path.write_bytes(key.private_bytes(*form))
+    return certificate_path, key_path

@@ -10,6 +10,7 @@ from collective.errors import CollectiveError
 from drand.model.group import Peer
 from drand.net.errors import MethodMissing, PeerRefused, PeerUnreachable
 from drand.net.grpc_reasons import plain_reason
+from drand.net.namesakes import Roots
 from drand.wire.protobuf import MAX_MESSAGE_BYTES
 
 MAX_CHANNELS = 2048  # twice the largest group; the one unused for longest is closed
@@ -32,11 +33,11 @@ class Channels:
     """One open channel for each peer, bounded. Roots are read once, when the first TLS peer is called."""
 
     def __init__(self, roots: bytes | None = None, *, most: int = MAX_CHANNELS) -> None:
-        self._roots = roots
+        self._roots = Roots(roots)
         self._most = most
         self._open: OrderedDict[Peer, grpc.aio.Channel] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
-        self._credentials: grpc.ChannelCredentials | None = None
+        self._credentials: dict[bytes | None, grpc.ChannelCredentials] = {}  # by roots: one, or one for each namesake
 
     def __len__(self) -> int:
         return len(self._open)
@@ -44,14 +45,18 @@ class Channels:
     def __contains__(self, peer: Peer) -> bool:
         return peer in self._open
 
-    def to(self, peer: Peer) -> grpc.aio.Channel:
-        """The channel to `peer`, opened when there is none; connecting happens in the background."""
+    async def to(self, peer: Peer) -> grpc.aio.Channel:
+        """The channel to `peer`, opened when there is none; connecting happens in the background.
+
+        raises  PeerUnreachable as `credentials` does
+        """
+        credentials = await self.credentials(peer) if peer.tls and peer not in self._open else None
         channel = self._open.get(peer)
         if channel is not None:
             self._open.move_to_end(peer)
             return channel
-        if peer.tls:
-            channel = grpc.aio.secure_channel(peer.address, self.credentials(), options=CHANNEL_OPTIONS)
+        if credentials is not None:
+            channel = grpc.aio.secure_channel(peer.address, credentials, options=CHANNEL_OPTIONS)
         else:
             channel = grpc.aio.insecure_channel(peer.address, options=CHANNEL_OPTIONS)
         self._open[peer] = channel
@@ -60,11 +65,15 @@ class Channels:
             self._close_later(oldest)
         return channel
 
-    def credentials(self) -> grpc.ChannelCredentials:
-        """What a TLS peer is checked against: its name is the host part of its address."""
-        if self._credentials is None:
-            self._credentials = grpc.ssl_channel_credentials(root_certificates=self._roots)
-        return self._credentials
+    async def credentials(self, peer: Peer) -> grpc.ChannelCredentials:
+        """What a TLS peer is checked against: its name is the host part of its address.
+
+        raises  PeerUnreachable where trusted certificates share a name, and the peer shows none (drand.net.namesakes)
+        """
+        roots = await self._roots.for_peer(peer)
+        if roots not in self._credentials:
+            self._credentials[roots] = grpc.ssl_channel_credentials(root_certificates=roots)
+        return self._credentials[roots]
 
     async def close(self) -> None:
         """Close every channel; calls in progress are cancelled."""

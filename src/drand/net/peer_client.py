@@ -156,7 +156,7 @@ class PeerClient:
         At most `max_outstanding` are under way to a peer: the oldest is given up for a newer one, and its sender gets
         Displaced. Raises PeerUnreachable or PeerRefused.
         """
-        lane = self._lane(peer)
+        lane = await self._lane(peer)
         if not outgoing.in_turn:
             await self._deliver_now(lane, peer, outgoing)
             return
@@ -245,12 +245,11 @@ class PeerClient:
 
     def sync(self, peer: Peer, request: SyncRequest, *, patience_s: float) -> SyncReader:
         """The peer's beacons from a round on, in batches: `async with client.sync(...) as batches: async for ...`."""
-        credentials = self.channels.credentials() if peer.tls else None
-        return SyncReader(peer, request, patience_s=patience_s, credentials=credentials)
+        return SyncReader(peer, request, patience_s=patience_s, credentials=self.channels.credentials)
 
     async def _ask(self, peer: Peer, method: str, payload: bytes, deadline_s: float) -> bytes:
         """One call that fails soon when the peer cannot be reached: somebody waits for the reason."""
-        lane = self._lane(peer)
+        lane = await self._lane(peer)
         await settle(lane.channel)
         return await _finished(self._method(lane, method)(payload, timeout=deadline_s), peer, method)
 
@@ -265,9 +264,9 @@ class PeerClient:
             return False
         return True
 
-    def _lane(self, peer: Peer) -> _Lane:
-        """The lane to a peer; a new one when the bounded cache has given its channel up."""
-        channel = self.channels.to(peer)
+    async def _lane(self, peer: Peer) -> _Lane:
+        """The lane to a peer; a new one when the bounded cache has given its channel up. May raise PeerUnreachable."""
+        channel = await self.channels.to(peer)
         lane = self._lanes.get(peer)
         if lane is None or lane.channel is not channel:
             lane = self._lanes[peer] = _Lane(channel)

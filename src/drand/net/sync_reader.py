@@ -8,7 +8,7 @@ makes the thread wait, the thread stops reading, and HTTP/2 flow control stops t
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 
 import grpc
@@ -37,14 +37,19 @@ class SyncReader:
     """
 
     def __init__(
-        self, peer: Peer, request: SyncRequest, *, patience_s: float, credentials: grpc.ChannelCredentials | None = None
+        self,
+        peer: Peer,
+        request: SyncRequest,
+        *,
+        patience_s: float,
+        credentials: Callable[[Peer], Awaitable[grpc.ChannelCredentials]],
     ) -> None:
-        if peer.tls and credentials is None:
-            raise ValueError("a TLS peer needs credentials")
+        """`credentials` is asked for those of a TLS peer, before the call."""
         self._peer = peer
         self._request = encode_sync_request(request).SerializeToString()
         self._patience_s = patience_s
-        self._credentials = credentials if peer.tls else None
+        self._credentials_for = credentials
+        self._credentials: grpc.ChannelCredentials | None = None
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._room = threading.Condition()  # guards the four below
@@ -56,6 +61,8 @@ class SyncReader:
         self._thread = threading.Thread(target=self._run, name=f"sync {peer.address}", daemon=True)
 
     async def __aenter__(self) -> "SyncReader":
+        if self._peer.tls:
+            self._credentials = await self._credentials_for(self._peer)
         self._thread.start()
         return self
 

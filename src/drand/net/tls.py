@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cryptography import x509  # three megabytes, imported by those who do have certificates
 
 MAX_PEM_BYTES = 1 << 20
+PEM_END = b"-----END CERTIFICATE-----"
 
 
 _Pair: TypeAlias = tuple[bytes, bytes]  # certificate chain, key: PEM

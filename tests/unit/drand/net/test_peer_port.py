@@ -53,7 +53,7 @@ class Line:
 
     async def raw(self, path: str, payload: bytes = b"") -> tuple[grpc.StatusCode, str]:
         """Status and text of one call."""
-        call = self.client.channels.to(self.peer).unary_unary(path)(payload, timeout=20)
+        call = (await self.client.channels.to(self.peer)).unary_unary(path)(payload, timeout=20)
         return await call.code(), await call.details()
 
 
@@ -142,7 +142,9 @@ async def test_the_version_gate_lets_neighbours_in(line: Line, version: tuple[in
 async def test_the_version_gate_does_not_look_at_streams_or_when_it_is_off(line: Line):
     request = protocol_pb2.SyncRequest(from_round=7)
     request.metadata.node_version.major = 9
-    stream = line.client.channels.to(line.peer).unary_stream("/drand.Protocol/SyncChain")(request.SerializeToString())
+    stream = (await line.client.channels.to(line.peer)).unary_stream("/drand.Protocol/SyncChain")(
+        request.SerializeToString()
+    )
     assert [raw async for raw in stream]
     open_server = PeerServer(line.node, version_check=False)
     address = await open_server.start(ANY)
@@ -167,13 +169,13 @@ async def test_only_setup_messages_carry_the_chain_hash(line: Line):
 
 
 async def test_answers_carry_version_id_and_chain_hash(line: Line):
-    raw = await line.client.channels.to(line.peer).unary_unary("/drand.Protocol/PartialBeacon")(b"")
+    raw = await (await line.client.channels.to(line.peer)).unary_unary("/drand.Protocol/PartialBeacon")(b"")
     metadata = drand_pb2.Empty.FromString(raw).metadata
     assert (metadata.node_version.patch, metadata.beaconID, metadata.chain_hash) == (11, "default", HASH)
 
 
 async def test_home_names_the_version_and_nothing_else(line: Line):
-    raw = await line.client.channels.to(line.peer).unary_unary("/drand.Public/Home")(b"")
+    raw = await (await line.client.channels.to(line.peer)).unary_unary("/drand.Public/Home")(b"")
     home = public_pb2.HomeResponse.FromString(raw)
     assert (home.status, home.metadata.beaconID, home.metadata.node_version.minor) == ("", "", 5)
     await line.client.home(line.peer, OURS)
@@ -211,7 +213,7 @@ async def test_an_internal_error_shows_no_detail(line: Line, caplog: pytest.LogC
 async def test_what_an_operator_could_try_is_no_strangers_business(line: Line):
     line.node.failure = UnknownBeacon("beacon id [x] is not running")
     assert line.node.failure.advice
-    call = line.client.channels.to(line.peer).unary_unary("/drand.Protocol/GetIdentity")(b"", timeout=20)
+    call = (await line.client.channels.to(line.peer)).unary_unary("/drand.Protocol/GetIdentity")(b"", timeout=20)
     assert await call.code() is grpc.StatusCode.UNKNOWN
     assert [key for key, _ in await call.trailing_metadata() if "hint" in key] == []
 
@@ -273,7 +275,7 @@ async def test_a_peer_that_is_back_is_reached_though_the_last_attempts_failed(li
     await again.start(bound)
     try:
         await line.client.home(peer, OURS)
-        assert line.client.channels.to(peer).get_state() is grpc.ChannelConnectivity.READY
+        assert (await line.client.channels.to(peer)).get_state() is grpc.ChannelConnectivity.READY
     finally:
         await again.stop(0)
 
@@ -288,18 +290,18 @@ async def test_a_taken_port_is_named_and_never_shared(line: Line):
 
 async def test_channels_are_cached_and_bounded(line: Line):
     line.client.channels._most = 3
-    first = line.client.channels.to(line.peer)
-    assert line.client.channels.to(line.peer) is first
+    first = await line.client.channels.to(line.peer)
+    assert await line.client.channels.to(line.peer) is first
     for port in range(1, 5):
-        line.client.channels.to(Peer(f"127.0.0.1:{port}", False))
+        await line.client.channels.to(Peer(f"127.0.0.1:{port}", False))
     assert len(line.client.channels) == 3
-    assert line.client.channels.to(line.peer) is not first
+    assert await line.client.channels.to(line.peer) is not first
 
 
 async def test_the_random_value_of_a_stream_comes_with_our_metadata(line: Line):
     line.node.stored = 3
     request = public_pb2.PublicRandRequest(round=2).SerializeToString()
-    stream = line.client.channels.to(line.peer).unary_stream("/drand.Public/PublicRandStream")(request)
+    stream = (await line.client.channels.to(line.peer)).unary_stream("/drand.Public/PublicRandStream")(request)
     answers = [public_pb2.PublicRandResponse.FromString(raw) async for raw in stream]
     assert [answer.round for answer in answers] == [2, 3]
     assert answers[0].randomness == beacon(2).randomness

@@ -20,7 +20,7 @@ from drand.net.http_server import HttpServer
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.tls import load_roots, load_server_tls
-from tests.support.authority import Authority
+from tests.support.authority import Authority, self_signed
 from tests.support.served import INFO, ToldNode
 
 OURS = Metadata(OUR_VERSION, "default")
@@ -42,6 +42,30 @@ async def test_peers_speak_over_tls_when_the_root_is_in_the_folder(authority: Au
             assert await anext(batches)
     await client.close()
     await server.stop(0)
+
+
+async def test_self_signed_certificates_of_one_name_are_each_believed(tmp_path: Path):
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    pairs = [self_signed(tmp_path / f"node{number}", "Acme Co") for number in range(4)]
+    for certificate, _ in pairs[:3]:
+        (trusted / certificate.name).write_bytes(certificate.read_bytes())
+    servers = [PeerServer(ToldNode()) for _ in pairs]
+    peers = []
+    for server, pair in zip(servers, pairs, strict=True):
+        bound = await server.start(HostPort("127.0.0.1", 0), load_server_tls(*pair))
+        peers.append(Peer(str(bound), tls=True))
+    client = PeerClient(load_roots(trusted))
+    for peer in peers[:3]:
+        async with client.sync(peer, SyncRequest(Round(1), "default"), patience_s=30) as batches:
+            assert await anext(batches)
+        assert await client.chain_info(peer, OURS) == INFO
+    with pytest.raises(PeerUnreachable, match="not signed by a known root"):
+        await client.chain_info(peers[3], OURS)
+    await asyncio.gather(*(server.stop(0) for server in servers))
+    with pytest.raises(PeerUnreachable, match="Connection refused"):
+        await PeerClient(load_roots(trusted)).chain_info(peers[0], OURS)
+    await client.close()
 
 
 async def test_an_unknown_root_a_wrong_name_and_clear_text_are_told_apart(authority: Authority, tmp_path: Path):
