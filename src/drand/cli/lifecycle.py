@@ -14,10 +14,18 @@ LOAD_HINT = "`drand util status --list-ids` says which beacons run; keys are mad
 @click.option("--id", "beacon_id", type=BeaconId(), metavar="ID", help="Stop only this beacon (default: the daemon).")
 def stop(control: str, beacon_id: str | None) -> None:
     """Stop the daemon; with --id, only that beacon of it."""
+    from drand.net.errors import DaemonAbsent
+
     print_banner()
     what = f"beacon process [{beacon_id}]" if beacon_id else "drand daemon"
     with daemon(control, f"error stopping {what}") as client:
-        client.shutdown(about(beacon_id))
+        client.ping()
+        try:
+            client.shutdown(about(beacon_id))
+        except DaemonAbsent:
+            if beacon_id:
+                raise
+            # It was there a moment ago: a daemon of v1.5.11 mostly ends before it has answered.
     click.echo(f"{what} stopped correctly. Bye.")
 
 

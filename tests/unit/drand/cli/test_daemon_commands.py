@@ -9,6 +9,8 @@ import pytest_asyncio
 
 from collective.errors import OutOfTurn
 from drand.model.group import Peer
+from drand.net.control_client import ControlClient
+from drand.net.errors import DaemonAbsent
 from drand.wire.toml_files import decode_group_file, encode_group_file
 from tests.support.command_line import Operated, drand, operated
 from tests.support.operated import GROUP
@@ -190,6 +192,16 @@ async def test_a_beacon_is_loaded_by_its_id(node: Operated):
     ended = await node.drand("load", "--id", "other")
     assert ended.out == "Beacon process [other] was loaded on drand.\n"
     assert node.daemon.told[-1][1].beacon_id == "other"
+
+
+async def test_a_daemon_that_ends_before_it_answers_was_stopped(node: Operated, monkeypatch: pytest.MonkeyPatch):
+    def gone(self: ControlClient, *_: object) -> None:
+        raise DaemonAbsent("it closed the connection")
+
+    monkeypatch.setattr(ControlClient, "shutdown", gone)
+    stopped = await node.drand("stop")
+    assert (stopped.code, stopped.out.splitlines()[-1]) == (0, "drand daemon stopped correctly. Bye.")
+    assert (await node.drand("stop", "--id", "other")).code == 1
 
 
 async def test_a_refusal_is_told_in_the_daemons_words_with_what_to_try(node: Operated):
