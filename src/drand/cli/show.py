@@ -4,11 +4,13 @@ from pathlib import Path
 
 import click
 
-from collective.errors import OutOfTurn
+from collective.errors import BadSetting, OutOfTurn
 from drand.cli.layout import chosen_beacons
-from drand.cli.options import CONTROL, FOLDER, GROUP_OUT, HASH_ONLY, ID, JSON, JSON_ANYWAY
+from drand.cli.options import CONTROL, FOLDER, GROUP_OUT, HASH_ONLY, ID, JSON, JSON_ANYWAY, was_typed
 from drand.cli.output import print_chain_info, print_group, print_group_json, print_json, version_fields, warn
 from drand.cli.reaching import WHERE_IT_STANDS, about, daemon
+from drand.cli.root import CONTROL_KEY
+from drand.daemon.folders import BeaconFolder
 from drand.vault.folder import VaultFolder
 
 NO_GROUP_HINT = f"a group comes out of a key generation: `drand share`; {WHERE_IT_STANDS}"
@@ -66,25 +68,54 @@ def public(control: str, beacon_id: str | None) -> None:
 
 @click.command()
 @FOLDER
+@CONTROL
 @ID
 @JSON_ANYWAY
-def private(folder: Path, beacon_id: str | None) -> None:
-    """This node's long-term private key, read from its file: it never leaves this machine by itself."""
+def private(folder: Path, control: str, beacon_id: str | None) -> None:
+    """This node's long-term private key, read from its file: it never leaves this machine by itself.
+
+    A daemon that answers at --control must have this key: with several folders on one machine, that tells them apart.
+    """
     (beacon,) = chosen_beacons(folder, beacon_id, every=False)
     keys = VaultFolder(beacon.root).load_key_pair()
+    require_same_node(control, beacon, keys.identity.key)
     warn("this is the secret key of this node: whoever has it can speak for the node")
     print_json({"priKey": keys.secret.to_bytes().hex(), "metadata": {"beaconID": beacon.beacon_id}})
 
 
+def require_same_node(control: str, beacon: BeaconFolder, key: bytes) -> None:
+    """Raise BadSetting where the daemon at a --control that was typed runs the beacon with another key."""
+    from drand.net.errors import DaemonAbsent, RefusedByDaemon
+
+    ctx = click.get_current_context()
+    if not was_typed(ctx, "control") and CONTROL_KEY not in ctx.meta:
+        return
+    try:
+        with daemon(control) as client:
+            other = client.public_key(about(beacon.beacon_id))
+    except (DaemonAbsent, RefusedByDaemon):  # the files are there all the same
+        return
+    if other != key:
+        raise BadSetting(
+            f"the daemon at {control} has another key than {beacon.keys}", hint="choose its folder with --folder"
+        )
+
+
 @click.command()
 @FOLDER
+@CONTROL
 @ID
 @JSON_ANYWAY
-def share(folder: Path, beacon_id: str | None) -> None:
-    """This node's share of the group's key, read from its file: it never leaves this machine by itself."""
+def share(folder: Path, control: str, beacon_id: str | None) -> None:
+    """This node's share of the group's key, read from its file: it never leaves this machine by itself.
+
+    A daemon that answers at --control must be this folder's: with several on one machine, that tells them apart.
+    """
     (beacon,) = chosen_beacons(folder, beacon_id, every=False)
     vault = VaultFolder(beacon.root)
-    held = vault.load_share(vault.load_key_pair().identity.scheme)
+    keys = vault.load_key_pair()
+    require_same_node(control, beacon, keys.identity.key)
+    held = vault.load_share(keys.identity.scheme)
     if held is None:
         raise OutOfTurn(f"beacon {beacon.beacon_id} has no share yet", hint="it comes out of `drand share`")
     warn("this is a share of the group's secret key: a threshold of them is the key")

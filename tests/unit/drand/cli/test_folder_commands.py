@@ -8,7 +8,7 @@ import pytest
 from drand.model.chain import Round
 from drand.store.sqlite import open_store
 from drand.vault.folder import VaultFolder
-from tests.support.command_line import drand
+from tests.support.command_line import drand, operated
 from tests.support.node_folder import Node
 
 # ------------------------------------------------------------ secrets
@@ -27,6 +27,18 @@ def test_the_share_is_shown_in_the_guides_format(node: Node):
     ended = drand("show", "share", "--folder", node.folder)
     assert json.loads(ended.out) == {"index": 1, "share": {"gid": 22, "scalar": f"{42:064x}"}}
     assert "warning: " in ended.err
+
+
+async def test_a_control_port_that_was_named_must_be_this_folders_daemon(node: Node, tmp_path: Path):
+    node.in_group()
+    async with operated(tmp_path) as other:  # its key is not this folder's
+        for secret in ("private", "share"):
+            refused = await other.drand("show", secret, "--folder", node.folder)
+            assert (refused.code, refused.out) == (1, "")
+            assert "has another key than" in refused.err
+            assert refused.hints
+    assert drand("show", "--control", node.nobody, "private", "--folder", node.folder).code == 0
+    assert drand("show", "share", "--control", node.nobody, "--folder", node.folder).code == 0
 
 
 def test_there_is_no_share_before_a_ceremony(node: Node):
