@@ -1,10 +1,12 @@
 """What the HTTP routes of v1 and v2 share: chains as they see them, what they can answer with, common headers."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round, Schedule
 from drand.model.packets import OUR_VERSION
 from drand.model.verification import ChainVerifier
@@ -13,6 +15,7 @@ from drand.wire.http_json import beacon_json, beacon_v2_json, chain_info_json
 
 LEAST_PATIENCE_S = 5  # a chain of one second may be late by more than a period
 FETCH_S = 15  # how long a request is held for a past round that is fetched
+FETCHED_ROUNDS = 100  # of a page, for one request, where some of it must be fetched
 WEEK_S = 7 * 24 * 3600
 RENDERED_ROUNDS = 4096  # bodies kept ready per chain and API, about 0.6 kB each
 RENDERED_PAGES = 8  # pages of rounds kept ready per chain, up to 0.5 MB each
@@ -171,6 +174,34 @@ class Hold:
     def released(self, request: Request, beacon: Beacon, now: float) -> Answer:
         """The answer to the held request once its beacon is there."""
         return self.render(self.chain, request, beacon, now)
+
+    async def answer(self, request: Request, now: Callable[[], float]) -> Answer:
+        """The same, once it is; raises BeaconNotFound."""
+        return self.released(request, await self.chain.backend.wait(self.round), now())
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Answer later, with the past rounds from `first` to `last`: those that are not stored are fetched."""
+
+    chain: ServedChain
+    first: Round
+    last: Round
+    until_unix_s: float
+    render: Callable[[Request, Sequence[Beacon]], Answer]
+    expired: Answer
+
+    async def answer(self, request: Request, now: Callable[[], float]) -> Answer:
+        """With the rounds up to the first one that cannot be had; raises BeaconNotFound when that is `first`."""
+        rounds = map(Round, range(self.first, self.last + 1))
+        there: list[Beacon] = []
+        for one in await asyncio.gather(*map(self.chain.backend.wait, rounds), return_exceptions=True):
+            if isinstance(one, BeaconNotFound) and there:
+                break
+            if isinstance(one, BaseException):
+                raise one
+            there.append(one)
+        return self.render(request, there)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from drand.net.http_chain import (
     WEEK_S,
     ChainBackend,
     Events,
+    Gather,
     Hold,
     ServedChain,
     served,
@@ -86,7 +87,7 @@ class HttpRoutes:
         if gone is self._default:
             self._default = None
 
-    def answer(self, request: Request, now: float) -> Answer | Hold | Events:
+    def answer(self, request: Request, now: float) -> Answer | Hold | Gather | Events:
         """The answer at unix time `now`, or what the request waits for. Never raises for a bad request."""
         match request.path.split("/")[1:]:
             case ["v2", *rest]:

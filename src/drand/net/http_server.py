@@ -23,7 +23,7 @@ from collective.errors import CollectiveError
 from drand.errors import BeaconNotFound
 from drand.net.addresses import HostPort
 from drand.net.descriptors import MAX_HTTP
-from drand.net.http_chain import Events, Hold
+from drand.net.http_chain import Events, Gather, Hold
 from drand.net.http_content import CONDITIONAL_HEADERS, OTHER_HEADERS, Answer, Headers, Request, http_date
 from drand.net.http_events import DEFAULT_MAX_READERS, EventHub
 from drand.net.http_routes import BACKEND_FAILED, HttpRoutes
@@ -176,24 +176,23 @@ class HttpServer:
     async def _outcome(self, request: Request) -> Answer | Events:
         try:
             outcome = self.routes.answer(request, self._clock.now())
-            return await self._hold(outcome, request) if isinstance(outcome, Hold) else outcome
+            return await self._hold(outcome, request) if isinstance(outcome, Hold | Gather) else outcome
         except CollectiveError as error:
             log.warning("HTTP %s %s failed: %s", request.method, request.path[:200], error)
             return BACKEND_FAILED
 
-    async def _hold(self, hold: Hold, request: Request) -> Answer:
+    async def _hold(self, hold: Hold | Gather, request: Request) -> Answer:
         if len(self._held) >= self._max_held or self._runner is None:
             return hold.expired
         wait = asyncio.timeout(hold.until_unix_s - self._clock.now())
         self._held.add(wait)
         try:
             async with wait:
-                beacon = await hold.chain.backend.wait(hold.round)
+                return await hold.answer(request, self._clock.now)
         except (TimeoutError, BeaconNotFound):
             return hold.expired
         finally:
             self._held.discard(wait)
-        return hold.released(request, beacon, self._clock.now())
 
 
 class _BoundedServer(web.Server):

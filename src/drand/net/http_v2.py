@@ -7,7 +7,7 @@ Source of the shapes: drand/http-relay, routes.go; `rounds?from=`, `check`, `sig
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
@@ -18,10 +18,12 @@ from drand.model.verification import ChainVerifier
 from drand.net.http_chain import (
     CHECKED_ROUNDS,
     FETCH_S,
+    FETCHED_ROUNDS,
     IMMUTABLE,
     JSON_HEADERS,
     RENDERED_PAGES,
     Events,
+    Gather,
     Hold,
     ServedChain,
     remember,
@@ -49,7 +51,7 @@ _MAY: Headers = (
     ("Access-Control-Max-Age", "86400"),
 )
 
-Outcome: TypeAlias = Answer | Hold | Events
+Outcome: TypeAlias = Answer | Hold | Gather | Events
 _Serve: TypeAlias = Callable[[ServedChain, Request, float], Outcome]
 
 
@@ -227,11 +229,10 @@ def _round_number(text: str) -> int | None:
 # ---------------------------------------------------------------- many rounds
 
 
-def _page(chain: ServedChain, request: Request, now: float) -> Answer:
+def _page(chain: ServedChain, request: Request, now: float) -> Outcome:
     """Rounds `from` to `to`, one JSON object a line, at most to the end of the page that `from` is in.
 
-    `Link: rel="next"` names the whole next page, the same for everybody, so that caches share it: a reader stops at
-    the `to` that it has in mind. An answer that holds all that was asked for never changes.
+    Where some are not stored and can be fetched, at most FETCHED_ROUNDS of them.
     """
     wanted = _query(request.query)
     if wanted is None or (first := _round_number(wanted.get("from", "1"))) is None:
@@ -241,19 +242,58 @@ def _page(chain: ServedChain, request: Request, now: float) -> Answer:
     asked = _round_number(wanted["to"]) if "to" in wanted else page_end
     if asked is None or asked < first:
         return failed(400, "`to` is a decimal round number, not below `from`")
-    end = min(page_end, asked)
     last = chain.backend.last()
     head = 0 if last is None else int(last.round)
     if first > head:
         return _missing(chain, Round(first), now)
-    body = _lines(chain, first, min(end, head))
-    if body is None:
-        return failed(404, f"rounds {first} to {min(end, head)} are not all stored here")
-    link = (("Link", f'<?from={page_end + 1}&to={page_end + PAGE_ROUNDS}>; rel="next"'),) if head > page_end else ()
-    caching = IMMUTABLE if end <= head else _NO_CACHE
-    modified = chain.schedule.due_unix_s(min(end, head))
+    span = _Span(first, min(page_end, asked), page_end, head)
+    body = _lines(chain, first, span.there)
+    if body is not None:
+        return _paged(chain, request, span, span.there, body)
+    missing = failed(404, f"rounds {first} to {span.there} are not all stored here")
+    if not chain.backend.fetches:
+        return missing
+    end = Round(min(span.there, first + FETCHED_ROUNDS - 1))
+    return Gather(chain, Round(first), end, now + FETCH_S, lambda *found: _gathered(chain, span, *found), missing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What a request for many rounds can get."""
+
+    first: int
+    end: int  # asked for, within the page
+    page_end: int
+    head: int
+
+    @property
+    def there(self) -> int:
+        """The last one that exists."""
+        return min(self.end, self.head)
+
+
+def _gathered(chain: ServedChain, span: _Span, request: Request, beacons: Sequence[Beacon]) -> Answer:
+    return _paged(chain, request, span, beacons[-1].round, _joined(beacons))
+
+
+def _paged(chain: ServedChain, request: Request, span: _Span, reached: int, body: bytes) -> Answer:
+    """Rounds up to `reached`. An answer that holds all that was asked for never changes.
+
+    `Link: rel="next"` names what is left of the page, else the whole next page, the same for everybody, so that caches
+    share it: a reader stops at the `to` that it has in mind.
+    """
+    link: Headers = ()
+    if reached < span.there:
+        link = (("Link", f'<?from={reached + 1}&to={span.page_end}>; rel="next"'),)
+    elif span.head > span.page_end:
+        link = (("Link", f'<?from={span.page_end + 1}&to={span.page_end + PAGE_ROUNDS}>; rel="next"'),)
+    caching = IMMUTABLE if reached == span.end else _NO_CACHE
     found = Answer(200, (*_LINES, caching, *link), body)
-    return serve_content(request, found, modified, f'"{first}-{min(end, head)}"')
+    return serve_content(request, found, chain.schedule.due_unix_s(reached), f'"{span.first}-{reached}"')
+
+
+def _joined(beacons: Sequence[Beacon]) -> bytes:
+    return b"".join(beacon_v2_json(beacon) + b"\n" for beacon in beacons)
 
 
 def _lines(chain: ServedChain, first: int, end: int) -> bytes | None:
@@ -263,7 +303,7 @@ def _lines(chain: ServedChain, first: int, end: int) -> bytes | None:
         beacons = chain.backend.range(Round(first), end - first + 1)
         if len(beacons) != end - first + 1:
             return None
-        body = b"".join(beacon_v2_json(beacon) + b"\n" for beacon in beacons)
+        body = _joined(beacons)
         if end % PAGE_ROUNDS == PAGE_ROUNDS - 1:
             remember(chain.pages, (first, end), body, RENDERED_PAGES)
     return body

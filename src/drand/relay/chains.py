@@ -71,6 +71,7 @@ class RelayedChain:
         self._shelf = shelf
         self._fetch = fetch
         self._recent: dict[Round, Beacon] = {}
+        self._past: dict[Round, Beacon] = {}  # fetched lately; they push no recent one out
         self._head = shelf.last() if shelf is not None else None
 
     def info(self) -> ChainInfo:
@@ -83,17 +84,17 @@ class RelayedChain:
 
     def get(self, round_: Round) -> Beacon | None:
         """One round from memory or from the shelf."""
-        found = self._recent.get(round_)
+        found = self._recent.get(round_) or self._past.get(round_)
         return self._shelf.get(round_) if found is None and self._shelf is not None else found
 
     def range(self, first: Round, limit: int) -> Sequence[Beacon]:
         """Consecutive rounds from `first` on: from the shelf, and where that ends from memory."""
         limit = min(limit, MAX_RANGE)
         found = list(self._shelf.range(first, limit)) if self._shelf is not None else []
-        at = first + len(found)
-        while len(found) < limit and (beacon := self._recent.get(Round(at))) is not None:
+        at = Round(first + len(found))
+        while len(found) < limit and (beacon := self._recent.get(at) or self._past.get(at)) is not None:
             found.append(beacon)
-            at += 1
+            at = Round(at + 1)
         return found
 
     async def wait(self, round_: Round) -> Beacon:
@@ -117,8 +118,10 @@ class RelayedChain:
 
     def keep(self, beacon: Beacon) -> None:
         """Have a verified beacon at hand."""
-        if beacon.round not in self._recent:
-            remember(self._recent, beacon.round, beacon, RECENT_ROUNDS)
+        is_past = self._head is not None and beacon.round <= self._head.round - RECENT_ROUNDS
+        kept = self._past if is_past else self._recent
+        if beacon.round not in kept:
+            remember(kept, beacon.round, beacon, RECENT_ROUNDS)
 
     def publish(self, beacon: Beacon) -> bool:
         """A verified beacon came in; those who wait are told. False when it is no news."""

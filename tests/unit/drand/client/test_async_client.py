@@ -281,11 +281,11 @@ def test_an_address_that_is_none_is_refused(sources: list[str]):
         AsyncClient("quicknet", sources)
 
 
-@pytest.mark.parametrize("bad", [{"timeout_s": 0}, {"timeout_s": -1.0}, {"deadline_s": 0}, {"deadline_s": float("nan")}])
-def test_no_time_at_all_is_refused(bad: dict[str, float]):
+@pytest.mark.parametrize(("timeout_s", "deadline_s"), [(0, 1), (-1, 1), (1, 0), (1, float("nan"))])
+def test_no_time_at_all_is_refused(timeout_s: float, deadline_s: float):
     """Zero would be no limit for aiohttp."""
     with pytest.raises(BadSetting, match="above zero"):
-        AsyncClient("quicknet", timeout_s=bad.get("timeout_s", 1.0), deadline_s=bad.get("deadline_s", 1.0))
+        AsyncClient("quicknet", timeout_s=timeout_s, deadline_s=deadline_s)
 
 
 def test_a_chain_of_ones_own_needs_a_source():

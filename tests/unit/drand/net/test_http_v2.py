@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from drand.errors import BeaconNotFound
 from drand.model.chain import MAX_ROUND, Beacon, Round
-from drand.net.http_chain import Contributions, Events, Hold
+from drand.net.http_chain import Contributions, Events, Gather, Hold
 from drand.net.http_content import Answer, Request, http_date
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_v2 import CHECKS_A_SECOND, PAGE_ROUNDS
@@ -192,6 +193,50 @@ def test_a_page_of_the_future_is_too_early(routes: HttpRoutes):
 def test_a_page_with_a_hole_is_not_served(routes: HttpRoutes, chain: MemoryChain, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chain, "range", lambda first, limit: [beacon(1), beacon(3)])
     assert get(routes, "/v2/beacons/default/rounds?from=1&to=3").status == 404
+
+
+class Holed(MemoryChain):
+    """A relay's chain that has stored nothing, and cannot fetch round 5."""
+
+    def range(self, first: Round, limit: int) -> list[Beacon]:
+        return []
+
+    async def wait(self, round_: Round) -> Beacon:
+        if round_ == 5:
+            raise BeaconNotFound("nobody has round 5")
+        return beacon(round_)
+
+
+@pytest.mark.parametrize(
+    ("query", "got", "caching", "link"),
+    [
+        ("from=1&to=3", range(1, 4), IMMUTABLE, '<?from=1000&to=1999>; rel="next"'),
+        ("from=2", range(2, 5), "no-cache", '<?from=5&to=999>; rel="next"'),
+        ("from=6&to=2000", range(6, 106), "no-cache", '<?from=106&to=999>; rel="next"'),
+        ("from=1990", range(1990, 2000), IMMUTABLE, '<?from=2000&to=2999>; rel="next"'),
+        ("from=2490", range(2490, 2501), "no-cache", None),
+    ],
+)
+async def test_what_a_relay_lacks_of_a_page_is_fetched_a_part_at_a_time(
+    query: str, got: range, caching: str, link: str | None
+):
+    routes, chain = HttpRoutes(), Holed(fetches=True, last_round=2500)
+    routes.register(chain, default=True)
+    held = ask(routes, f"/v2/beacons/default/rounds?{query}")
+    assert isinstance(held, Gather)
+    answer = await held.answer(Request("GET", "/"), lambda: NOW)
+    assert (rounds_of(answer), answer.header("Cache-Control")) == (list(got), caching)
+    assert answer.header("Link") == link
+
+
+async def test_a_page_whose_first_round_nobody_has_is_missing():
+    routes, chain = HttpRoutes(), Holed(fetches=True, last_round=2500)
+    routes.register(chain, default=True)
+    held = ask(routes, "/v2/beacons/default/rounds?from=5")
+    assert isinstance(held, Gather)
+    with pytest.raises(BeaconNotFound):
+        await held.answer(Request("GET", "/"), lambda: NOW)
+    assert held.expired.status == 404
 
 
 # ---------------------------------------------------------------- events, signers, verification

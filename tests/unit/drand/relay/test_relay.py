@@ -60,6 +60,9 @@ async def test_what_an_upstream_has_is_served_verified_and_past_rounds_are_fetch
                 assert found.signature == chain.committee.beacon(found.round).signature
         async with client.get("/v2/beacons/default/rounds/3/check") as answer:
             assert (await answer.json())["valid"] is True
+        async with client.get("/v2/beacons/default/rounds?from=1&to=9") as answer:
+            lines = (await answer.read()).splitlines()
+        assert [parse_beacon(line) for line in lines] == [chain.committee.beacon(round_) for round_ in range(1, 10)]
 
 
 async def test_all_chains_of_an_upstream_are_served_and_the_named_one_alone_where_one_is_named():
