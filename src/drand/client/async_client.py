@@ -49,8 +49,8 @@ class AsyncClient:
     """Verified rounds of one chain, from one or several sources.
 
     chain        a built-in name ("quicknet", "default", "evmnet", "fastnet"), a chain hash, or a ChainInfo
-    sources      addresses (see `drand.client.sources.open_source`) or Source objects, the preferred first; none: the
-                 League of Entropy's public servers, for its chains
+    sources      addresses (see `drand.client.sources.open_source`) or Source objects, the preferred first; one may
+                 stand by itself; none: the League of Entropy's public servers, for its chains
     archive      a file that keeps every round ever verified, and is asked before the sources
     full_chain   in a chained scheme: give no round out whose whole chain back to the genesis was not followed; needs
                  an archive. Without effect in unchained schemes, whose rounds stand alone
@@ -68,7 +68,7 @@ class AsyncClient:
     def __init__(
         self,
         chain: str | bytes | ChainInfo = DEFAULT_CHAIN,
-        sources: Sequence[Address] = (),
+        sources: Sequence[Address] | Path = (),
         *,
         archive: Path | str | None = None,
         full_chain: bool = False,

@@ -9,6 +9,7 @@ low b bits, and tries again when that is n or more. So every value is equally li
 
 from collections.abc import MutableSequence, Sequence
 from hashlib import sha256
+from operator import index
 from typing import TypeVar
 
 from collective.errors import BadSetting
@@ -54,7 +55,7 @@ class Sampler:
         >>> Sampler(bytes(32)).randbelow(1)
         0
         """
-        if bound < 1:
+        if index(bound) < 1:
             raise BadSetting(f"there is no number below {bound}")
         bits = (bound - 1).bit_length()
         mask = (1 << bits) - 1

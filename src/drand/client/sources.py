@@ -37,8 +37,15 @@ def open_source(address: Address, *, timeout_s: float, clock: Clock | None = Non
     raise BadSetting(f"{text!r} is no source of beacons", hint=f"a source is written as {_FORMS}")
 
 
-def open_sources(addresses: Sequence[Address], *, timeout_s: float, clock: Clock | None = None) -> dict[str, Source]:
-    """All sources by name, in order; raises BadSetting for none at all or for one given twice."""
+def open_sources(
+    addresses: Sequence[Address] | Path, *, timeout_s: float, clock: Clock | None = None
+) -> dict[str, Source]:
+    """All sources by name, in order; raises BadSetting for none at all or for one given twice.
+
+    An address by itself is one source: for Python a text is also a sequence of texts, so no type checker would object.
+    """
+    if isinstance(addresses, str | Path):
+        addresses = [addresses]
     sources = [open_source(address, timeout_s=timeout_s, clock=clock) for address in addresses]
     if not sources:
         raise BadSetting("no source of beacons is given", hint=f"give one or more: {_FORMS}")

@@ -49,7 +49,7 @@ class Client:
     def __init__(
         self,
         chain: str | bytes | ChainInfo = DEFAULT_CHAIN,
-        sources: Sequence[Address] = (),
+        sources: Sequence[Address] | Path = (),
         *,
         archive: Path | str | None = None,
         full_chain: bool = False,

@@ -35,10 +35,9 @@ class BeaconArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
         make_empty(path)
-        self._connection: sqlite3.Connection | None = sqlite3.connect(
-            path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
-        )
+        self._connection: sqlite3.Connection | None = None
         try:
+            self._connection = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
             self._prepare(self._connection)
         except sqlite3.Error as error:
             self.close()

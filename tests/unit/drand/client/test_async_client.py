@@ -288,6 +288,11 @@ def test_no_time_at_all_is_refused(timeout_s: float, deadline_s: float):
         AsyncClient("quicknet", timeout_s=timeout_s, deadline_s=deadline_s)
 
 
+def test_an_address_by_itself_is_one_source():
+    for one in ("https://relay.example", Path("drand.sqlite")):
+        assert list(AsyncClient("quicknet", one).health()) == [str(one)]
+
+
 def test_a_chain_of_ones_own_needs_a_source():
     with pytest.raises(BadSetting, match="no source"):
         AsyncClient(chain())

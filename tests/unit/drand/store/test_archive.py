@@ -62,6 +62,11 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path, content: bytes
         BeaconArchive(tmp_path / "a")
 
 
+def test_a_folder_is_no_archive(tmp_path: Path):
+    with pytest.raises(StoreFailed):
+        BeaconArchive(tmp_path)
+
+
 def test_the_store_of_a_node_is_no_archive(tmp_path: Path):
     open_store(tmp_path / "drand.sqlite", chained=False).close()
     with pytest.raises(StoreFailed, match="no archive"):
