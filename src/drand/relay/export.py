@@ -12,11 +12,12 @@ export that was stopped goes on where it was. A file that exists is not written 
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from collective.errors import BadSetting, Unavailable
+from collective.errors import BadSetting, Malformed, Unavailable
 from drand.client.async_client import AsyncClient
 from drand.client.sources import Address
 from drand.model.chain import Beacon, ChainInfo, canonical_beacon_id
@@ -34,6 +35,7 @@ from drand.wire.http_json import (
     parse_chain_info,
 )
 
+LIST_FILE = "index.json"  # of chains, of beacons
 PIECE_ROUNDS = 10_000  # verified and written before the next ones are asked for
 
 
@@ -57,6 +59,7 @@ async def _export(settings: RelaySettings, out: Path, first: int, last: int | No
     chains = [(await _info(settings, wanted), wanted) for wanted in await wanted_chains(settings)]
     unnamed = chains[0][0] if settings.chains else default_of([info for info, _ in chains])
     check_unnamed(out, unnamed)
+    check_names([info for info, _ in chains])
     for info, wanted in chains:
         async with _client(settings, wanted, info) as client:
             tree = Tree(out, info, default=info is unnamed)
@@ -96,6 +99,13 @@ def check_unnamed(out: Path, info: ChainInfo) -> None:
         )
 
 
+def check_names(infos: Sequence[ChainInfo]) -> None:
+    """Raise BadSetting when two chains have one beacon id, whose folder would hold rounds of both."""
+    for name, count in Counter(canonical_beacon_id(info.beacon_id) for info in infos).items():
+        if count > 1:
+            raise BadSetting(f"{count} chains have the beacon id {name}", hint="say which one is meant with --chain")
+
+
 async def _rounds(client: AsyncClient, tree: "Tree", first: int, last: int | None) -> AsyncGenerator[str, None]:
     latest = (await client.latest()).plain
     end = latest.round if last is None else min(last, latest.round)
@@ -118,10 +128,10 @@ class Tree:
 
     def __init__(self, out: Path, info: ChainInfo, *, default: bool) -> None:
         self.info = info
-        chain_hash = info.hash().hex()
-        self.name = f"{canonical_beacon_id(info.beacon_id)} ({chain_hash[:16]})"
+        chain_hash, beacon_id = info.hash().hex(), checked_name(canonical_beacon_id(info.beacon_id))
+        self.name = f"{beacon_id} ({chain_hash[:16]})"
         self._v1 = [out / chain_hash, *([out] if default else [])]
-        self._v2 = [out / "v2" / "chains" / chain_hash, out / "v2" / "beacons" / canonical_beacon_id(info.beacon_id)]
+        self._v2 = [out / "v2" / "chains" / chain_hash, out / "v2" / "beacons" / beacon_id]
         self._mark = self._v2[0] / ".exported"
 
     def write_info(self) -> None:
@@ -140,7 +150,13 @@ class Tree:
             write_once(folder / "rounds" / str(beacon.round), two)
 
     def write_latest(self, beacon: Beacon) -> None:
-        """What `latest` answers; the only file of a chain that changes."""
+        """What `latest` answers, the only file of a chain that changes; not back to an older round."""
+        try:
+            there = parse_beacon((self._v2[0] / "rounds" / "latest").read_bytes())
+        except (OSError, Malformed):
+            there = None  # the first export, or a damaged file
+        if there is not None and there.round > beacon.round:
+            return
         for folder in self._v1:
             write(folder / "public" / "latest", beacon_json(beacon))
         for folder in self._v2:
@@ -167,27 +183,35 @@ class Tree:
         return first
 
     def remember(self, first: int, last: int) -> None:
-        """All rounds from `first` to `last` are written."""
+        """All rounds from `first` to `last` are written, and will be there after a loss of power."""
+        os.sync()
         write(self._mark, f"{first} {last}\n".encode())
+
+
+def checked_name(beacon_id: str) -> str:
+    """A beacon id that may name a folder; raises Malformed. Whoever made the chain has chosen it."""
+    if beacon_id.startswith(".") or "/" in beacon_id or not beacon_id.isprintable() or beacon_id == LIST_FILE:
+        raise Malformed(f"the beacon id {beacon_id!r} cannot be the name of a folder", hint="name other chains")
+    return beacon_id
 
 
 def write_lists(out: Path, infos: Sequence[ChainInfo]) -> None:
     """The lists of chains."""
     hashes = chains_json(info.hash() for info in infos)
     write(out / "chains", hashes)
-    write(out / "v2" / "chains" / "index.json", hashes)
-    write(out / "v2" / "beacons" / "index.json", names_json(canonical_beacon_id(info.beacon_id) for info in infos))
+    write(out / "v2" / "chains" / LIST_FILE, hashes)
+    write(out / "v2" / "beacons" / LIST_FILE, names_json(canonical_beacon_id(info.beacon_id) for info in infos))
 
 
 def write_once(path: Path, body: bytes) -> None:
-    """Write a file that never changes, unless it is there."""
-    if not path.exists():
+    """Write a file that never changes, unless it is there; an empty one is what a loss of power leaves."""
+    if not (path.exists() and path.stat().st_size):
         write(path, body)
 
 
 def write(path: Path, body: bytes) -> None:
     """Write a whole file: under another name first, so that nobody reads half of it. Raises CannotWrite."""
-    waiting = path.with_name(f".{path.name}.tmp")
+    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two exports may meet: a first one takes hours
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         waiting.write_bytes(body)

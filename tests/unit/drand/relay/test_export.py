@@ -1,14 +1,15 @@
 """Static export: the files of a server, written incrementally."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from collective.errors import BadSetting
+from collective.errors import BadSetting, Malformed
 from drand.relay import export
-from drand.relay.export import CannotWrite, run_export
+from drand.relay.export import CannotWrite, Tree, run_export
 from drand.relay.settings import RelaySettings
-from drand.wire.http_json import beacon_json, parse_chain_info, parse_chains
+from drand.wire.http_json import beacon_json, parse_beacon, parse_chain_info, parse_chains
 from tests.support.living_chain import PAST_ROUNDS, InThread, LivingChain, listed_before_the_default
 
 
@@ -48,6 +49,38 @@ def test_an_export_whose_mark_is_damaged_looks_at_every_file(tmp_path: Path):
         (tmp_path / "public" / "3").unlink()
         list(run_export(settings, tmp_path, 1, 5))
     assert (tmp_path / "public" / "3").exists()
+
+
+@pytest.mark.parametrize("beacon_id", ["../../caught", "/tmp/caught", "..", ".exported", "a/b", "a\0b", "index.json"])
+def test_a_chain_cannot_choose_where_it_is_written(beacon_id: str, tmp_path: Path):
+    with pytest.raises(Malformed, match="beacon id"):
+        Tree(tmp_path / "out", replace(LivingChain().info(), beacon_id=beacon_id), default=False)
+
+
+def test_one_chain_with_a_name_like_a_path_writes_nothing_outside(tmp_path: Path):
+    with InThread(LivingChain(beacon_id="../../caught")) as server, pytest.raises(Malformed):
+        list(run_export(RelaySettings(sources=(server.url,)), tmp_path / "out", 1, 3))
+    assert not files(tmp_path)
+
+
+def test_two_chains_of_one_name_are_not_mixed(tmp_path: Path):
+    two = LivingChain()
+    two.chain = replace(two.chain, genesis_unix_s=two.chain.genesis_unix_s - 5)
+    with InThread(LivingChain(), two) as server, pytest.raises(BadSetting, match="2 chains"):
+        list(run_export(RelaySettings(sources=(server.url,)), tmp_path, 1, 3))
+
+
+def test_a_file_that_a_loss_of_power_left_empty_is_written_again_and_latest_never_goes_back(tmp_path: Path):
+    chain = LivingChain()
+    tree = Tree(tmp_path, chain.info(), default=True)
+    empty = tmp_path / "public" / "3"
+    empty.parent.mkdir()
+    empty.touch()
+    tree.write_round(chain.committee.beacon(3))
+    assert parse_beacon(empty.read_bytes()) == chain.committee.beacon(3)
+    for round_ in (4, 6, 5):
+        tree.write_latest(chain.committee.beacon(round_))
+    assert parse_beacon((tmp_path / "public" / "latest").read_bytes()).round == 6
 
 
 def test_a_disk_that_refuses_is_named(tmp_path: Path):
