@@ -20,6 +20,7 @@ from pathlib import Path
 from collective.errors import BadSetting, Malformed, Unavailable
 from drand.client.async_client import AsyncClient
 from drand.client.sources import Address
+from drand.daemon.folders import checked_beacon_id
 from drand.model.chain import Beacon, ChainInfo, canonical_beacon_id
 from drand.net.http_v2 import PAGE_ROUNDS
 from drand.relay.discovery import Wanted, default_of, wanted_chains
@@ -189,10 +190,11 @@ class Tree:
 
 
 def checked_name(beacon_id: str) -> str:
-    """A beacon id that may name a folder; raises Malformed. Whoever made the chain has chosen it."""
-    if beacon_id.startswith(".") or "/" in beacon_id or not beacon_id.isprintable() or beacon_id == LIST_FILE:
-        raise Malformed(f"the beacon id {beacon_id!r} cannot be the name of a folder", hint="name other chains")
-    return beacon_id
+    """A beacon id that may name a folder; raises BadSetting. Whoever made the chain has chosen it."""
+    name = checked_beacon_id(beacon_id)
+    if name == LIST_FILE:
+        raise BadSetting(f"the beacon id {name} is the name of the list", hint="name other chains with --chain")
+    return name
 
 
 def write_lists(out: Path, infos: Sequence[ChainInfo]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collective.errors import BadSetting, Malformed
+from collective.errors import BadSetting
 from drand.relay import export
 from drand.relay.export import CannotWrite, Tree, run_export
 from drand.relay.settings import RelaySettings
@@ -53,12 +53,12 @@ def test_an_export_whose_mark_is_damaged_looks_at_every_file(tmp_path: Path):
 
 @pytest.mark.parametrize("beacon_id", ["../../caught", "/tmp/caught", "..", ".exported", "a/b", "a\0b", "index.json"])
 def test_a_chain_cannot_choose_where_it_is_written(beacon_id: str, tmp_path: Path):
-    with pytest.raises(Malformed, match="beacon id"):
+    with pytest.raises(BadSetting, match="beacon id"):
         Tree(tmp_path / "out", replace(LivingChain().info(), beacon_id=beacon_id), default=False)
 
 
 def test_one_chain_with_a_name_like_a_path_writes_nothing_outside(tmp_path: Path):
-    with InThread(LivingChain(beacon_id="../../caught")) as server, pytest.raises(Malformed):
+    with InThread(LivingChain(beacon_id="../../caught")) as server, pytest.raises(BadSetting):
         list(run_export(RelaySettings(sources=(server.url,)), tmp_path / "out", 1, 3))
     assert not files(tmp_path)
 
