@@ -193,15 +193,20 @@ class Gather:
 
     async def answer(self, request: Request, now: Callable[[], float]) -> Answer:
         """With the rounds up to the first one that cannot be had; raises BeaconNotFound when that is `first`."""
-        rounds = map(Round, range(self.first, self.last + 1))
-        there: list[Beacon] = []
-        for one in await asyncio.gather(*map(self.chain.backend.wait, rounds), return_exceptions=True):
-            if isinstance(one, BeaconNotFound) and there:
-                break
-            if isinstance(one, BaseException):
-                raise one
-            there.append(one)
-        return self.render(request, there)
+        return self.render(request, await fetched(self.chain.backend, self.first, self.last))
+
+
+async def fetched(backend: ChainBackend, first: Round, last: Round) -> list[Beacon]:
+    """Past rounds from `first` on, up to `last` or the first one that cannot be had; raises BeaconNotFound for none."""
+    there: list[Beacon] = []
+    waits = (backend.wait(Round(round_)) for round_ in range(first, last + 1))
+    for one in await asyncio.gather(*waits, return_exceptions=True):
+        if isinstance(one, BeaconNotFound) and there:
+            break
+        if isinstance(one, BaseException):
+            raise one
+        there.append(one)
+    return there
 
 
 @dataclass(frozen=True, slots=True)

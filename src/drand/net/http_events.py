@@ -19,8 +19,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
 from collective.errors import CollectiveError
+from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, Round
-from drand.net.http_chain import SERVER, Events, ServedChain
+from drand.net.http_chain import SERVER, Events, ServedChain, fetched
 
 DEFAULT_MAX_READERS = 10_000
 MAX_BEHIND_BYTES = 32 * 1024  # waiting in this process for one reader
@@ -215,9 +216,14 @@ class EventHub:
             if last is not None:
                 at = max(at, Round(last.round - REPLAY_ROUNDS + 1))
             while last is not None and last.round >= at:
-                beacons = chain.backend.range(at, min(last.round - at + 1, REPLAY_PIECE_ROUNDS))
+                count = min(last.round - at + 1, REPLAY_PIECE_ROUNDS)
+                beacons = chain.backend.range(at, count)
+                if not beacons and chain.backend.fetches:
+                    with contextlib.suppress(BeaconNotFound):
+                        beacons = await fetched(chain.backend, at, Round(at + count - 1))
                 if not beacons:  # a gap: what follows it is not what the reader comes back for
-                    break
+                    at, last = Round(last.round + 1), chain.backend.last()
+                    continue
                 reader.write(b"".join(reader.dialect.frame(chain, beacon) for beacon in beacons))
                 async with asyncio.timeout(REPLAY_PATIENCE_S):
                     await request.writer.drain()

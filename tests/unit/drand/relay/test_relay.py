@@ -65,6 +65,21 @@ async def test_what_an_upstream_has_is_served_verified_and_past_rounds_are_fetch
         assert [parse_beacon(line) for line in lines] == [chain.committee.beacon(round_) for round_ in range(1, 10)]
 
 
+async def test_a_reader_of_events_gets_what_it_missed_from_a_relay_that_has_just_begun():
+    found: list[int] = []
+    async with (
+        upstream(LivingChain()) as url,
+        relaying(url) as (_, client),
+        asyncio.timeout(30),
+        client.get("/v2/beacons/default/events?from=3") as answer,
+    ):
+        while len(found) < PAST_ROUNDS:
+            line = await answer.content.readline()
+            if line.startswith(b"data"):
+                found.append(parse_beacon(line.removeprefix(b"data: ")).round)
+    assert found == list(range(3, 3 + PAST_ROUNDS))
+
+
 async def test_all_chains_of_an_upstream_are_served_and_the_named_one_alone_where_one_is_named():
     one, two = LivingChain(), LivingChain(beacon_id="quick")
     async with upstream(one, two) as url:
