@@ -12,7 +12,8 @@ from collective.clock import SystemClock
 from drand.cli import draw
 from drand.cli.countdown import Countdown
 from drand.cli.root import run
-from drand.client.draw import Announcement, commit, draw, encode_announcement, encode_receipt
+from drand.client.draw import Announcement, commit, encode_announcement, encode_receipt
+from drand.client.draw import draw as receipt_of
 from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_USAGE
 from drand.model.chain import ChainInfo, Round
 from drand.wire.http_json import chain_info_json
@@ -174,7 +175,7 @@ def test_the_receipt_of_somebody_else_moves_no_cursor(folder: Path, capsys: pyte
     entries = ["Mallory\r\x1b[2KAda", "Grace\u202e", "Zo\u00eb\t7"]
     beacon = committee().beacon(20)
     announced = Announcement(chain=chain(), commitment=commit(entries, 3), round=beacon.round, committed_unix_s=0)
-    Path("receipt.json").write_bytes(encode_receipt(draw(announced, entries, beacon)))
+    Path("receipt.json").write_bytes(encode_receipt(receipt_of(announced, entries, beacon)))
     assert run(["draw", "--check", "receipt.json"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert sorted(shown) == ["Grace\\u202e", "Mallory\\r\\x1b[2KAda", "Zo\u00eb\t7"]
