@@ -117,7 +117,7 @@ class BoundedHttp:
     def _require_status(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
         if status in (429, 503) and "Retry-After" in response.headers:
-            raise RateLimited(self.name, f"status {status}", retry_after_s=_retry_after(response))
+            raise RateLimited(self.name, f"status {status}", retry_after_s=_retry_after(response, self._clock.now()))
         if status == 429:
             raise RateLimited(self.name, "status 429")
         if status >= 500:
@@ -146,9 +146,16 @@ class BoundedHttp:
             raise NotDrand(self.name, f"answered with a web page ({response.content_type})")
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+def _retry_after(response: aiohttp.ClientResponse, now: float) -> float | None:
+    """Seconds from now, bounded; the header has them, or a date (RFC 9110, 10.2.3)."""
     text = response.headers["Retry-After"].strip()
-    return min(float(text), MAX_RETRY_AFTER_S) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return min(float(text), MAX_RETRY_AFTER_S)
+    date = parse_http_date(text)
+    if date is None:
+        return None
+    told = parse_http_date(response.headers.get("Date"))  # by the clock that wrote the date
+    return min(max(date - (now if told is None else told), 0.0), MAX_RETRY_AFTER_S)
 
 
 def _told(error: Exception) -> str:

@@ -107,14 +107,26 @@ async def test_redirects_are_followed_but_not_for_ever():
             await client.get(9)
 
 
-async def test_a_server_that_asks_for_patience_is_given_it():
-    patience = replies(status=429, headers={"Retry-After": "120"})
-    tired, good = Relay(override={"7": patience}), Relay()
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("120", 120),
+        ("Fri, 20 Nov 2026 08:46:45 GMT", 120),
+        ("Fri, 20 Nov 2020 08:46:45 GMT", 0),
+        ("99999999999", None),
+        ("soon", None),
+        ("999999999", 3600),
+    ],
+)
+async def test_a_server_that_asks_for_patience_is_given_it(said: str, seconds: float | None):
+    date = "Fri, 20 Nov 2026 08:44:45 GMT"
+    tired = Relay(override={"7": replies(status=429, headers={"Retry-After": said})}, date=date)
+    good = Relay()
     async with clients(tired, good) as client:
         assert (await client.get(ROUND)).provenance.source == url_of(client, 1)
         with pytest.raises(errors.RateLimited) as caught:
             await client.runner.sources[url_of(client)].beacon(chain(), Round(ROUND))
-        assert caught.value.retry_after_s == 120
+        assert caught.value.retry_after_s == seconds
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
