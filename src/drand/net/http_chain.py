@@ -15,6 +15,7 @@ from drand.wire.http_json import beacon_json, beacon_v2_json, chain_info_json
 
 LEAST_PATIENCE_S = 5  # a chain of one second may be late by more than a period
 FETCH_S = 15  # how long a request is held for a past round that is fetched
+GATHERS_AT_ONCE = 16  # pages, and as many streams of events, for which rounds are fetched at the same time
 FETCHED_ROUNDS = 100  # of a page, for one request, where some of it must be fetched
 WEEK_S = 7 * 24 * 3600
 RENDERED_ROUNDS = 4096  # bodies kept ready per chain and API, about 0.6 kB each
@@ -197,9 +198,12 @@ class Gather:
 
 
 async def fetched(backend: ChainBackend, first: Round, last: Round) -> list[Beacon]:
-    """Past rounds from `first` on, up to `last` or the first one that cannot be had; raises BeaconNotFound for none."""
-    there: list[Beacon] = []
-    waits = (backend.wait(Round(round_)) for round_ in range(first, last + 1))
+    """Past rounds from `first` on, up to `last` or the first one that cannot be had; raises BeaconNotFound for none.
+
+    Callers wait for a place among GATHERS_AT_ONCE: each round that is not stored is a task.
+    """
+    there = list(backend.range(first, last - first + 1))
+    waits = (backend.wait(Round(round_)) for round_ in range(first + len(there), last + 1))
     for one in await asyncio.gather(*waits, return_exceptions=True):
         if isinstance(one, BeaconNotFound) and there:
             break

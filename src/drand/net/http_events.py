@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +21,7 @@ from aiohttp.web_request import BaseRequest
 from collective.errors import CollectiveError
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, Round
-from drand.net.http_chain import SERVER, Events, ServedChain, fetched
+from drand.net.http_chain import GATHERS_AT_ONCE, SERVER, ChainBackend, Events, ServedChain, fetched
 
 DEFAULT_MAX_READERS = 10_000
 MAX_BEHIND_BYTES = 32 * 1024  # waiting in this process for one reader
@@ -131,6 +131,7 @@ class EventHub:
         self._channels: dict[ServedChain, Channel] = {}
         self._places = 0  # taken by readers, and by those that are still told what they missed
         self._count = 0
+        self._fetching = asyncio.Semaphore(GATHERS_AT_ONCE)
         self.dropped = 0  # readers that were too slow, since the start
 
     @property
@@ -220,7 +221,7 @@ class EventHub:
                 beacons = chain.backend.range(at, count)
                 if not beacons and chain.backend.fetches:
                     with contextlib.suppress(BeaconNotFound):
-                        beacons = await fetched(chain.backend, at, Round(at + count - 1))
+                        beacons = await self._fetched(chain.backend, at, Round(at + count - 1))
                 if not beacons:  # a gap: what follows it is not what the reader comes back for
                     at, last = Round(last.round + 1), chain.backend.last()
                     continue
@@ -236,6 +237,10 @@ class EventHub:
             self.dropped += 1
             return False
         return True
+
+    async def _fetched(self, backend: ChainBackend, first: Round, last: Round) -> Sequence[Beacon]:
+        async with self._fetching:  # those who come back together mostly lack the same rounds
+            return await fetched(backend, first, last)
 
     def _channel(self, chain: ServedChain) -> Channel:
         channel = self._channels.get(chain)

@@ -6,6 +6,7 @@ address are a reverse proxy's business.
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -23,7 +24,7 @@ from collective.errors import CollectiveError
 from drand.errors import BeaconNotFound
 from drand.net.addresses import HostPort
 from drand.net.descriptors import MAX_HTTP
-from drand.net.http_chain import Events, Gather, Hold
+from drand.net.http_chain import GATHERS_AT_ONCE, Events, Gather, Hold
 from drand.net.http_content import CONDITIONAL_HEADERS, OTHER_HEADERS, Answer, Headers, Request, http_date
 from drand.net.http_events import DEFAULT_MAX_READERS, EventHub
 from drand.net.http_routes import BACKEND_FAILED, HttpRoutes
@@ -84,6 +85,7 @@ class HttpServer:
         self._max_held = max_held
         self._max_connections = max_connections
         self._held: set[asyncio.Timeout] = set()
+        self._gathering = asyncio.Semaphore(GATHERS_AT_ONCE)
         self._runner: web.ServerRunner | None = None
 
     @property
@@ -187,7 +189,7 @@ class HttpServer:
         wait = asyncio.timeout(hold.until_unix_s - self._clock.now())
         self._held.add(wait)
         try:
-            async with wait:
+            async with wait, self._gathering if isinstance(hold, Gather) else contextlib.nullcontext():
                 return await hold.answer(request, self._clock.now)
         except (TimeoutError, BeaconNotFound):
             return hold.expired

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from collective.errors import CollectiveError
+from drand.client.shared import Shared
 from drand.daemon.feed import BeaconFeed, Subscription
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
@@ -72,6 +73,7 @@ class RelayedChain:
         self._fetch = fetch
         self._recent: dict[Round, Beacon] = {}
         self._past: dict[Round, Beacon] = {}  # fetched lately; they push no recent one out
+        self._asking: Shared[Beacon] = Shared()
         self._head = shelf.last() if shelf is not None else None
 
     def info(self) -> ChainInfo:
@@ -104,6 +106,9 @@ class RelayedChain:
             return found
         if self._head is None or round_ > self._head.round:
             return await self.feed.wait(round_)
+        return await self._asking.get(round_, lambda: self._fetched(round_))
+
+    async def _fetched(self, round_: Round) -> Beacon:
         beacon = await self._fetch(round_)
         self.keep(beacon)
         return beacon

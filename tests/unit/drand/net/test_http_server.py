@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from drand.model.chain import Beacon, Round
 from drand.net.addresses import HostPort
 from drand.net.errors import CannotListen, PortTaken
+from drand.net.http_chain import GATHERS_AT_ONCE
 from drand.net.http_content import Request
 from drand.net.http_routes import NOT_YET, Hold, HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.tls import load_server_tls
 from tests.support.authority import Authority
-from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain
+from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain, beacon, until
 
 ANY = HostPort("127.0.0.1", 0)
 NOW = GENESIS + 2 * PERIOD + 10
@@ -207,3 +209,40 @@ async def test_the_api_is_served_over_tls(tmp_path: Path):
     assert b'{"round":2,' in await reader.read()
     writer.close()
     await served.server.stop()
+
+
+class Fetching(MemoryChain):
+    """Stores nothing; a fetched round comes when `come` is set."""
+
+    come: asyncio.Event
+    asked = under_way = most = 0
+
+    def range(self, first: Round, limit: int) -> list[Beacon]:
+        return []
+
+    async def wait(self, round_: Round) -> Beacon:
+        self.asked += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.come.wait()
+        self.under_way -= 1
+        return beacon(round_)
+
+
+async def test_pages_for_which_rounds_are_fetched_wait_for_their_turn():
+    chain, routes = Fetching(fetches=True), HttpRoutes()
+    chain.come = asyncio.Event()
+    routes.register(chain)
+    server = HttpServer(routes, FixedClock(NOW))
+    port = (await server.start(ANY)).port
+    page = request("/v2/beacons/default/rounds?from=1&to=1").encode()
+    links = [await asyncio.open_connection("127.0.0.1", port) for _ in range(GATHERS_AT_ONCE + 3)]
+    for _, writer in links:
+        writer.write(page)
+    await until(lambda: server.held == len(links) and chain.asked == GATHERS_AT_ONCE)
+    chain.come.set()
+    for reader, writer in links:
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    assert (chain.asked, chain.most, server.held) == (len(links), GATHERS_AT_ONCE, 0)
+    await server.stop()
