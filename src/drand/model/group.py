@@ -166,8 +166,10 @@ class Group:
             beacon_id=self.beacon_id,
         )
 
-    def check(self) -> None:
+    def check(self, *, dated: bool = True) -> None:
         """Raise InvalidGroup unless threshold, sizes, periods, addresses, keys and coefficients fit each other.
+
+        dated   False: a list of candidates, whose genesis time (0) is still to be settled
 
         Stricter than v1.5.11, which checks neither duplicates nor (on the wire) the upper bound of the threshold.
         """
@@ -182,7 +184,7 @@ class Group:
             raise InvalidGroup(f"threshold {self.threshold} is greater than the number of nodes, {size}")
         if self.period_s < 1:
             raise InvalidGroup(f"a period of {self.period_ns} ns; it must be at least one second")
-        if self.genesis_unix_s <= 0:
+        if self.genesis_unix_s < (1 if dated else 0):
             raise InvalidGroup("the genesis time is missing")
         for what, values in (
             ("index", [node.index for node in self.nodes]),

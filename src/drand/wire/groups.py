@@ -28,8 +28,10 @@ def decode_coefficients(encoded: tuple[bytes, ...], scheme: Scheme) -> tuple[byt
     return encoded
 
 
-def checked_group(group: Group) -> Group:
+def checked_group(group: Group, *, dated: bool = True) -> Group:
     """`group` from the outside with its nodes in index order; raises InvalidGroup where fields contradict each other.
+
+    dated   as in Group.check
 
     Adds to Group.check the bounds that its encodings need. A missing genesis seed is filled in as v1.5.11 does: the
     hash of the group as it stands.
@@ -43,7 +45,7 @@ def checked_group(group: Group) -> Group:
     for node in group.nodes:
         if not 0 <= node.index <= MAX_INDEX:
             raise InvalidGroup(f"node index {node.index}; partial signatures can carry 0 to {MAX_INDEX}")
-    group.check()
+    group.check(dated=dated)
     if not group.genesis_seed:
         return group.with_seed()
     exactly(group.genesis_seed, HASH_BYTES, "genesis seed")

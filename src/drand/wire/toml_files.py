@@ -9,7 +9,7 @@ from collective.errors import Malformed
 from collective.secret import SecretScalar
 from drand.errors import InvalidGroup
 from drand.model.chain import Index, canonical_beacon_id
-from drand.model.group import MAX_GROUP_SIZE, Group, Identity, Node
+from drand.model.group import MAX_GROUP_SIZE, Group, Identity, Node, indexed
 from drand.model.schemes import DEFAULT_SCHEME, Scheme, scheme_named, scheme_or_default
 from drand.model.share import Share
 from drand.wire.go_duration import format_duration, parse_duration
@@ -106,13 +106,20 @@ def encode_group_file(group: Group) -> bytes:
 def decode_group_file(data: bytes) -> Group:
     """The group in a `drand_group.toml`, old ones included (no scheme, id, catch-up period or self-signatures).
 
+    Files of April 2020 number no node: the order of the keys does, as in every ceremony (v1.5.11 takes them all for
+    node 0). A list of candidates without a public key may lack its genesis time; Group.check refuses it.
     raises  UnknownScheme; InvalidGroup when fields contradict each other; Malformed, naming the node, for the rest
     """
     file = Table.parse(data, "group file")
     scheme = scheme_or_default(file.text("SchemeID"))
     entries = file.tables("Nodes")
     at_most(entries, MAX_GROUP_SIZE, "group file: nodes")
-    nodes = [Node(_identity(entry, scheme), Index(entry.integer("Index"))) for entry in entries]
+    identities = [_identity(entry, scheme) for entry in entries]
+    if any(entry.has("Index") for entry in entries):
+        numbers = [Index(entry.integer("Index")) for entry in entries]
+        nodes = tuple(sorted(map(Node, identities, numbers), key=lambda node: node.index))
+    else:
+        nodes = indexed(identities)
     threshold = file.integer("Threshold")
     if threshold > len(nodes):
         raise InvalidGroup(f"group file threshold greater than number of participants: {threshold} > {len(nodes)}")
@@ -120,7 +127,7 @@ def decode_group_file(data: bytes) -> Group:
     at_most(coefficients, MAX_GROUP_SIZE, "group file: coefficients")
     return checked_group(
         Group(
-            nodes=tuple(sorted(nodes, key=lambda node: node.index)),
+            nodes=nodes,
             threshold=threshold,
             period_ns=parse_duration(file.text("Period")),
             catchup_period_ns=parse_duration(file.text("CatchupPeriod") or "0"),
@@ -130,7 +137,8 @@ def decode_group_file(data: bytes) -> Group:
             public_key=decode_coefficients(coefficients, scheme),
             scheme=scheme,
             beacon_id=canonical_beacon_id(file.text("ID")),
-        )
+        ),
+        dated=bool(coefficients),
     )
 
 

@@ -57,6 +57,10 @@ class Table:
             raise Malformed(f"{self.where}: {name} is not of the expected type ({kind.__name__})")
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether a value is there, of whatever type."""
+        return name.lower() in self._folded
+
     def text(self, name: str) -> str:
         """A string, "" where missing."""
         return self._get(name, str, "")

@@ -1,5 +1,6 @@
 """Files written by Go, by hand or by nobody sane: what is read, what is refused, and what is never quoted."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -103,6 +104,22 @@ def test_the_empty_beacon_id_is_written_as_it_is_and_read_as_the_default_one() -
     assert decode_group_file(text).beacon_id == canonical_beacon_id("")
 
 
+def test_nodes_that_no_file_numbers_are_in_the_order_of_their_keys() -> None:
+    """As in drand's deploy/200409/group.toml, written before nodes had indices."""
+    unnumbered = re.sub(r"  Index = \d\n", "", GROUP_FILE)
+    head, *nodes = unnumbered.split("[PublicKey]")[0].split("[[Nodes]]")
+    shuffled = "[[Nodes]]".join([head, *reversed(nodes)]) + "[PublicKey]" + unnumbered.split("[PublicKey]")[1]
+    assert decode_group_file(unnumbered.encode()) == decode_group_file(shuffled.encode()) == group()
+
+
+def test_a_list_of_candidates_may_lack_its_genesis_time_and_no_ceremony_takes_it() -> None:
+    """As in drand's demo/docker/data/group.toml: enough for `drand util check --group`."""
+    candidates = decode_group_file(encode_group_file(replace(group(finished=False), genesis_unix_s=0)))
+    assert candidates.nodes == group().nodes
+    with pytest.raises(InvalidGroup, match="genesis time is missing"):
+        candidates.check()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error", "why"),
     [
@@ -119,9 +136,11 @@ def test_the_empty_beacon_id_is_written_as_it_is_and_read_as_the_default_one() -
         ('"1.5s"', '"-1.5s"', InvalidGroup, "negative catch-up"),
         ('"3s"', '"2000000h"', InvalidGroup, "periods are at most"),
         ("GenesisTime = 1700000010", "GenesisTime = -5", InvalidGroup, "genesis"),
+        ("GenesisTime = 1700000010", "", InvalidGroup, "the genesis time is missing"),
         ("TransitionTime = 0", "TransitionTime = -1", InvalidGroup, "negative"),
         (CHAINED.name, "who-knows", UnknownScheme, "who-knows"),
         ("Index = 1", "Index = 0", InvalidGroup, "share one index"),
+        ("Index = 1", "", InvalidGroup, "share one index"),
         ("Index = 1", "Index = -1", InvalidGroup, "node index -1"),
         ("node0.example.org:4400", "node0.example.org", Malformed, r"group file, Nodes\[\d\].*missing port"),
         (identity(1).key.hex(), "zz", Malformed, r"Nodes\[\d\]: Key is not hexadecimal"),
