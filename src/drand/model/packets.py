@@ -21,11 +21,14 @@ class Version:
         return f"{self.major}.{self.minor}.{self.patch}" + (f"-{self.prerelease}" if self.prerelease else "")
 
     def compatible_with(self, other: "Version") -> bool:
-        """Same major and minors at most one apart; 1.5.8 and later 1.5 also speak to 2.0. Symmetric."""
+        """Same major and minors at most one apart; 1.x.y with x >= 5 and y >= 8 also speaks to 2.0. Symmetric.
+
+        The patch counts in every minor, so that 1.6.0 does not speak to 2.0 and 1.6.8 does.
+        """
         if self.major == other.major:
             return abs(self.minor - other.minor) <= 1
         older, newer = sorted((self, other))
-        return (older.major, older.minor) == (1, 5) and older.patch >= 8 and (newer.major, newer.minor) == (2, 0)
+        return older.major == 1 and older.minor >= 5 and older.patch >= 8 and (newer.major, newer.minor) == (2, 0)
 
 
 OUR_VERSION = Version(1, 5, 11)  # what we announce: the Go release whose wire we speak

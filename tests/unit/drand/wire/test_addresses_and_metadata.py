@@ -81,3 +81,27 @@ def test_a_message_without_metadata_has_empty_metadata() -> None:
 def test_metadata_of_absurd_size_is_refused(message: common_pb2.Metadata) -> None:
     with pytest.raises(Malformed):
         decode_metadata(message)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "compatible"),
+    [
+        ("1.5.11", "1.4.0", True),
+        ("1.5.11", "1.6.0", True),
+        ("1.5.11", "1.3.9", False),
+        ("1.5.11", "1.7.9", False),
+        ("1.5.11", "2.0.0", True),
+        ("1.5.7", "2.0.0", False),
+        ("1.6.7", "2.0.0", False),
+        ("1.6.8", "2.0.0", True),
+        ("1.99.99", "2.0.3", True),
+        ("1.5.11", "2.1.0", False),
+        ("1.4.9", "2.0.0", False),
+        ("0.5.8", "1.5.8", False),
+        ("2.0.0", "3.0.0", False),
+    ],
+)
+def test_which_releases_speak_to_each_other(ours: str, theirs: str, compatible: bool) -> None:
+    """Each row is what v1.5.11's own rule answers, in both directions."""
+    one, other = (Version(*map(int, text.split("."))) for text in (ours, theirs))
+    assert one.compatible_with(other) is other.compatible_with(one) is compatible
