@@ -89,11 +89,15 @@ def test_a_round_appears_within_a_second_of_its_time(page: Chromium, chain: Livi
           .observe(round, {attributes: true});
         """
     )
-    page.wait(lambda: page.run("return window.seen.length >= 4"), "four rounds")
-    seen: list[tuple[int, float]] = page.run("return window.seen")
-    late_s = [at - chain.info().schedule.due_unix_s(round_) for round_, at in seen]
-    assert [round_ for round_, _ in seen] == list(range(seen[0][0], seen[0][0] + len(seen)))
-    assert sorted(late_s)[len(late_s) // 2] < 1.0, late_s
+
+    def four_in_time() -> bool:
+        """The last four that appeared; a machine busy for a while is forgiven, a page that is always late not."""
+        last: list[tuple[int, float]] = page.run("return window.seen.slice(-4)")
+        rounds = [round_ for round_, _ in last]
+        in_time = all(0 <= at - chain.info().schedule.due_unix_s(round_) < 1.0 for round_, at in last)
+        return len(last) == 4 and rounds == list(range(rounds[0], rounds[0] + 4)) and in_time
+
+    page.wait(four_in_time, "four rounds, each within a second of its time")
     assert "after it was due" in page.text("#arrival")
 
 
