@@ -1,10 +1,12 @@
 """Certificates: what is refused before a socket is opened, and calls between peers over TLS."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from cryptography import x509
@@ -147,11 +149,18 @@ def test_a_missing_file_is_named(authority: Authority, tmp_path: Path):
         load_server_tls(certificate, tmp_path / "gone.key")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_an_unreadable_key_is_named(authority: Authority):
+def test_a_key_that_this_user_may_not_read_is_named(authority: Authority, monkeypatch: pytest.MonkeyPatch):
+    """Root may read every file, so it is the opening that is refused."""
     certificate, key = authority.issue("a.example")
-    key.chmod(0)
-    with pytest.raises(BadCertificate, match="Permission denied"):
+    opened = Path.open
+
+    def refused(self: Path, mode: str) -> IO[Any]:
+        if self == key:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return opened(self, mode)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(BadCertificate, match=r"cannot read the TLS key .*a\.example\.key: Permission denied"):
         load_server_tls(certificate, key)
 
 
