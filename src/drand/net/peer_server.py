@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -36,7 +35,6 @@ MAX_STREAMS = 512  # SyncChain and PublicRandStream together
 MAX_STREAMS_PER_NETWORK = 64  # a whole group may sit behind one address (NAT, demo)
 
 log = logging.getLogger(__name__)
-BatchT = TypeVar("BatchT")
 
 
 @lru_cache(maxsize=256)
