@@ -19,13 +19,13 @@ from drand.relay.rates import SharedRates
 from drand.relay.serving import ServedHere, run_worker
 from drand.relay.settings import RelaySettings
 
-START_S = 30.0
+START_S = 120.0  # for all workers to listen; most of it is imports, which take long on a machine that has just started
 END_S = 5.0
 AGAIN_S = 0.5  # between the death of a worker and its successor
 LONGEST_AGAIN_S = 30.0  # where one after the other dies before it serves
 LOOK_EVERY_S = 1.0
 MOST_LOOKS = 15  # a worker says every second what it has counted; one that is silent for so long does not run
-STARTING_LOOKS = 60  # the same for one that does not serve yet
+STARTING_LOOKS = 120  # the same for one that does not serve yet
 
 Fetch = Callable[[bytes, Round], Awaitable[Beacon]]
 Recent = Callable[[], Sequence[Told]]
