@@ -49,6 +49,7 @@ class Hand:
         self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody need ask for it
         self._looks = 0  # since it was heard last
+        self._given_up = False
         self._fetching: set[asyncio.Task[None]] = set()
         self.listening = asyncio.ensure_future(self._listen(fetch))
 
@@ -67,10 +68,16 @@ class Hand:
         try:
             self.link.send(frame)
         except Stuck:
-            log.error("worker %s does not read and is replaced", self.process.pid)
-            self.process.kill()
+            self.give_up("does not read")
         except LinkEnded:
             log.debug("worker %s has died", self.process.pid)  # who tends it replaces it
+
+    def give_up(self, why: str) -> None:
+        """Kill it, and say why, once: its end may take a while to be noticed, and it is replaced as one that died."""
+        if not self._given_up:
+            self._given_up = True
+            log.error("worker %s %s and is replaced", self.process.pid, why)
+            self.process.kill()
 
     async def _listen(self, fetch: Fetch) -> None:
         """Hear what the worker says, until it is gone."""
@@ -238,8 +245,7 @@ class Crew:
         """Kill the workers that have been silent for too long."""
         for hand in self.hands:
             if not hand.look():
-                log.error("worker %s says nothing any more and is replaced", hand.process.pid)
-                hand.process.kill()
+                hand.give_up("says nothing any more")
 
     @staticmethod
     def _bury(hands: list[Hand]) -> None:

@@ -95,14 +95,16 @@ async def test_a_worker_that_says_what_only_the_feeder_says_is_given_up(held: He
     assert "worker 4711: a worker said Told" in caplog.text
 
 
-async def test_a_worker_that_does_not_read_is_killed(held: Held, monkeypatch: pytest.MonkeyPatch):
+async def test_a_worker_that_does_not_read_is_killed_and_that_is_said_once(
+    held: Held, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     monkeypatch.setattr(links, "MAX_UNREAD_BYTES", 10_000)
     news = Told(CHAIN, 1, b"s" * 90_000, b"", news=True)
-    for _ in range(100):
+    for _ in range(100):  # rounds go on, and so do looks at the clock, until its end is noticed
         held.hand.tell(news)
-        if held.process.killed:
-            break
+    held.hand.give_up("says nothing any more")
     assert held.process.killed == 1
+    assert [record.getMessage() for record in caplog.records] == ["worker 4711 does not read and is replaced"]
 
 
 async def test_a_worker_is_silent_for_a_while_before_it_is_given_up_and_longer_while_it_starts(held: Held):
