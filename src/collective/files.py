@@ -1,8 +1,9 @@
 """Files that survive a crash whole: written beside their place, flushed, and moved there in one step."""
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,14 +38,14 @@ def replace_file(path: Path, data: bytes, mode: int, *, derived: bool = False) -
     Durable when it returns, unless derived. The data waits in `.<name>.<pid>.tmp` of the same folder; raises
     DiskRefused.
     """
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    waiting = waiting_file(path)
     try:
         _write_synced(waiting, data, mode)
         waiting.replace(path)
         if not derived:
             sync_folder(path.parent)
     except OSError as error:
-        waiting.unlink(missing_ok=True)
+        discard(waiting)
         raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
 
 
@@ -55,7 +56,7 @@ def replacing_file(path: Path, mode: int) -> Iterator[BinaryIO]:
     For content that is too large for `replace_file` or is made piece by piece; durable when the block has ended.
     raises  DiskRefused
     """
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    waiting = waiting_file(path)
     try:
         with _opened_fresh(waiting, mode) as file:
             yield file
@@ -66,12 +67,12 @@ def replacing_file(path: Path, mode: int) -> Iterator[BinaryIO]:
     except OSError as error:
         raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
     finally:
-        waiting.unlink(missing_ok=True)
+        discard(waiting)
 
 
 def create_file(path: Path, data: bytes, mode: int) -> None:
     """Like `replace_file`, for a file that must not exist yet: raises FileExistsError, and then nothing has changed."""
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    waiting = waiting_file(path)
     try:
         _write_synced(waiting, data, mode)
         os.link(waiting, path)  # unlike a rename, a link never replaces
@@ -81,7 +82,32 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
     except OSError as error:
         raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
     finally:
-        waiting.unlink(missing_ok=True)
+        discard(waiting)
+
+
+def waiting_file(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def discard(waiting: Path) -> None:
+    """Remove a waiting file, if it is there. A disk that refuses that, too, has said why it refused the file itself."""
+    with suppress(OSError):
+        waiting.unlink()
+
+
+def discard_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` have left waiting; nobody may write it now.
+
+    raises  DiskRefused: what waits may be secret, so a reader should know that it is still there
+    """
+    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9]+\.tmp")
+    try:
+        for other in path.parent.iterdir() if path.parent.is_dir() else ():
+            if left.fullmatch(other.name):
+                other.unlink()
+    except OSError as error:
+        raise DiskRefused(f"cannot tidy up beside {path}: {error.strerror}") from error
 
 
 def sync_folder(path: Path) -> None:

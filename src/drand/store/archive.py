@@ -12,7 +12,7 @@ from pathlib import Path
 
 from drand.model.chain import Beacon, Round
 from drand.store.contract import StoreFailed
-from drand.store.schema import BUSY_WAIT_S, failure, make_empty
+from drand.store.schema import SQLITE_ERRORS, connect, failure, make_empty
 from drand.store.sqlite import MAX_SQLITE_INTEGER
 
 VERSION = 1
@@ -35,11 +35,10 @@ class BeaconArchive:
     def __init__(self, path: Path) -> None:
         self.path = path
         make_empty(path)
-        self._connection: sqlite3.Connection | None = None
+        self._connection: sqlite3.Connection | None = connect(path)
         try:
-            self._connection = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
             self._prepare(self._connection)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             self.close()
             raise failure(path, error) from error
         except StoreFailed:
@@ -119,7 +118,7 @@ class BeaconArchive:
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[int, bytes, bytes]]:
         try:
             return self._open_connection().execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(self.path, error) from error
 
     @contextmanager
@@ -133,5 +132,5 @@ class BeaconArchive:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(self.path, error) from error

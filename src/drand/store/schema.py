@@ -45,22 +45,32 @@ class WriterLock:
             ) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except OSError as error:
             os.close(self._handle)
-            raise StoreInUse(f"{database} is in use by another process") from error
+            if isinstance(error, BlockingIOError):
+                raise StoreInUse(f"{database} is in use by another process") from error
+            raise StoreFailed(
+                f"cannot lock {path}: {error.strerror}", hint="keep the folder on a disk that knows file locks"
+            ) from error
 
     def release(self) -> None:
         """Let the next writer in."""
         os.close(self._handle)
 
 
-def failure(path: Path, error: sqlite3.Error) -> StoreFailed:
-    """What an operator should read about an error of SQLite: the file, what happened, what to try."""
+# What SQLite says about a file; an error text that quotes damaged bytes is one that the sqlite3 module cannot decode.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
+def failure(path: Path, error: Exception) -> StoreFailed:
+    """What an operator should read about one of SQLITE_ERRORS: the file, what happened, what to try."""
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(path, "a name in it is no text")
     name = getattr(error, "sqlite_errorname", "") or ""
     if name == "SQLITE_FULL":
         return StoreFailed(f"{path}: the disk is full", hint="free some space; the chain continues where it stopped")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreFailed(f"{path} is damaged: {error}", hint="restore a backup, or remove the file and sync again")
+        return damaged(path, str(error))
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return StoreFailed(
             f"{path} cannot be opened or written: {error}", hint="check the permissions of file and folder"
@@ -68,9 +78,25 @@ def failure(path: Path, error: sqlite3.Error) -> StoreFailed:
     return StoreFailed(f"{path}: {error}")
 
 
+def damaged(path: Path, what: str) -> StoreFailed:
+    """The error for a file whose content cannot be right."""
+    return StoreFailed(f"{path} is damaged: {what}", hint="restore a backup, or remove the file and sync again")
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection for one thread at a time, without implicit transactions; raises StoreFailed."""
+    target = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
+    try:
+        return sqlite3.connect(
+            target, uri=read_only, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
+        )
+    except SQLITE_ERRORS as error:
+        raise failure(path, error) from error
+
+
 def connect_writer(path: Path, *, chained: bool) -> sqlite3.Connection:
     """Open `path`, empty or written before, for the one process that writes; raises StoreFailed."""
-    connection = sqlite3.connect(path, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
+    connection = connect(path)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -83,7 +109,7 @@ def connect_writer(path: Path, *, chained: bool) -> sqlite3.Connection:
                 f"{path} holds {'an un' if chained else 'a '}chained chain, but the scheme says otherwise",
                 hint="this folder belongs to another network; use another --folder or --id",
             )
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         connection.close()
         raise failure(path, error) from error
     except StoreFailed:
@@ -96,16 +122,10 @@ def connect_reader(path: Path) -> tuple[sqlite3.Connection, bool]:
     """Open `path` read-only, beside a writer or without one; also tells whether the chain is chained."""
     if not path.is_file():
         raise StoreFailed(f"there is no store at {path}", hint="check the folder and the beacon id")
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        timeout=BUSY_WAIT_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    connection = connect(path, read_only=True)
     try:
         return connection, _check_version(connection, path)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         connection.close()
         raise failure(path, error) from error
     except StoreFailed:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
 from collective.errors import Malformed
-from collective.files import PRIVATE_MODE, sync_folder
+from collective.files import PRIVATE_MODE, discard, sync_folder, waiting_file
 from drand.model.chain import Beacon, Round
 from drand.model.records import (
     BeaconsStored,
@@ -31,7 +31,15 @@ from drand.model.records import (
 )
 from drand.store.contract import StoreFailed
 from drand.store.rules import new_beacons
-from drand.store.schema import WriterLock, connect_reader, connect_writer, failure, make_empty
+from drand.store.schema import (
+    SQLITE_ERRORS,
+    WriterLock,
+    connect_reader,
+    connect_writer,
+    damaged,
+    failure,
+    make_empty,
+)
 from drand.wire.journal import decode_epoch, decode_journal_record, encode_epoch, encode_journal_record
 
 T = TypeVar("T")
@@ -147,10 +155,10 @@ class SqliteStore:
         Copies through a connection of its own and holds no lock that a writer waits for, so it may run in a thread.
         """
         self._open_connection()
-        if target.exists() and target.samefile(self.path):
-            raise StoreFailed(f"the backup {target} would replace the store itself", hint="name another file")
-        waiting = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        waiting = waiting_file(target)
         try:
+            if target.exists() and target.samefile(self.path):
+                raise StoreFailed(f"the backup {target} would replace the store itself", hint="name another file")
             waiting.unlink(missing_ok=True)
             os.close(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_MODE))
             _vacuum_into(self.path, waiting)
@@ -163,7 +171,7 @@ class SqliteStore:
                 hint="check that its folder is there, that the daemon may write to it, and the space left",
             ) from error
         finally:
-            waiting.unlink(missing_ok=True)
+            discard(waiting)
 
     def close(self) -> None:
         """Flush and close; further calls raise StoreFailed. A second close does nothing."""
@@ -172,7 +180,7 @@ class SqliteStore:
             return
         try:
             connection.close()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(self.path, error) from error
         finally:
             if self._lock is not None:
@@ -180,6 +188,8 @@ class SqliteStore:
 
     def _beacons(self, rows: Sequence[tuple[int, bytes]]) -> list[Beacon]:
         """Beacons from ascending rows; the first row is dropped in a chained scheme unless it is round 0."""
+        if any(type(round_) is not int or type(signature) is not bytes for round_, signature in rows):
+            raise damaged(self.path, "a row of the chain holds neither a round nor a signature")
         if not self._chained:
             return [Beacon(Round(round_), signature) for round_, signature in rows]
         found = [Beacon(Round(0), rows[0][1])] if rows and rows[0][0] == 0 else []
@@ -204,7 +214,7 @@ class SqliteStore:
         connection = self._open_connection()
         try:
             return connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(self.path, error) from error
 
     @contextmanager
@@ -215,7 +225,7 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(self.path, error) from error
         finally:
             self._undo(connection)
@@ -225,7 +235,7 @@ class SqliteStore:
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise failure(self.path, error) from error
 
 
@@ -260,7 +270,7 @@ def _vacuum_into(source: Path, target: Path) -> None:
     connection, _ = connect_reader(source)
     try:
         connection.execute("VACUUM INTO ?", (str(target),))
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise failure(target, error) from error
     finally:
         connection.close()

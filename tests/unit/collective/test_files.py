@@ -1,11 +1,12 @@
 """Files that appear whole or not at all."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from collective.files import DiskRefused, replace_file, replacing_file
+from collective.files import DiskRefused, create_file, discard_leftovers, replace_file, replacing_file
 
 
 def test_a_file_written_piece_by_piece_replaces_the_old_one_at_the_end(tmp_path: Path):
@@ -34,6 +35,38 @@ def test_what_ends_with_an_error_leaves_the_old_file_and_nothing_else(tmp_path: 
         write_and_raise(path, error)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def write_nothing(path: Path) -> None:
+    with replacing_file(path, 0o600):
+        pass
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "file/below"])
+@pytest.mark.parametrize(
+    "write", [lambda path: replace_file(path, b"", 0o600), lambda path: create_file(path, b"", 0o600), write_nothing]
+)
+def test_a_disk_that_does_not_even_let_us_tidy_up_is_named(tmp_path: Path, name: str, write: Callable[[Path], None]):
+    """As one that was mounted read-only after an error: the file that is not there cannot be removed either."""
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskRefused, match="cannot write"):
+        write(tmp_path / name)
+
+
+def test_what_killed_processes_left_waiting_is_removed_and_nothing_else(tmp_path: Path):
+    left = [".vault.state.1.tmp", ".vault.state.31337.tmp"]
+    others = ["vault.state", ".vault.state.tmp", ".vault.state.x.tmp", ".vault.state.1.tmp.bak", ".other.1.tmp"]
+    for name in (*left, *others):
+        (tmp_path / name).touch()
+    discard_leftovers(tmp_path / "vault.state")
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+    discard_leftovers(tmp_path / "no such folder" / "vault.state")
+
+
+def test_what_cannot_be_removed_is_said(tmp_path: Path):
+    (tmp_path / ".vault.state.1.tmp").mkdir()
+    with pytest.raises(DiskRefused, match="cannot tidy up"):
+        discard_leftovers(tmp_path / "vault.state")
 
 
 def write_to_a_full_disk(path: Path) -> None:

@@ -201,6 +201,38 @@ def test_pages_overwritten_on_disk_are_reported_by_name(path: Path):
         assert "backup" in caught.value.advice
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE beacons SET signature = 5 WHERE round = 20",
+        "UPDATE beacons SET signature = 'text' WHERE round = 20",
+        "UPDATE beacons SET signature = cast(x'ff' AS TEXT) WHERE round = 20",
+    ],
+)
+def test_a_signature_that_is_none_is_damage_by_name(path: Path, damage: str):
+    filled(path)
+    edit(path, damage)
+    with pytest.raises(StoreFailed, match=r"drand\.sqlite"):
+        open_store(path, chained=True)
+
+
+def test_a_name_that_is_no_text_is_damage_by_name(path: Path):
+    """SQLite quotes it in its error, which the sqlite3 module cannot decode then."""
+    filled(path)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE beacons", b"CREATE \xf4\xffBLE beacons"))
+    for open_it in (lambda: open_store(path, chained=True), lambda: open_reader(path)):
+        with pytest.raises(StoreFailed, match=r"drand\.sqlite is damaged") as caught:
+            open_it()
+        assert "backup" in caught.value.advice
+
+
+def test_a_folder_in_the_stores_place_is_named_and_the_lock_let_go(path: Path):
+    path.mkdir(parents=True)
+    for _ in range(2):
+        with pytest.raises(StoreFailed, match=r"drand\.sqlite cannot be opened"):
+            open_store(path, chained=True)
+
+
 # ------------------------------------------------------------------ in use
 
 
@@ -225,6 +257,15 @@ def test_a_backup_never_replaces_the_store_itself(path: Path):
     with pytest.raises(StoreFailed, match="would replace the store itself"):
         store.backup(path.parent / ".." / "db" / path.name)
     assert store.last() == chain(3)[3]
+    store.close()
+
+
+@pytest.mark.parametrize("target", ["n" * 250, "file/copy"])
+def test_a_backup_to_where_no_file_can_be_is_refused_by_name(path: Path, tmp_path: Path, target: str):
+    (tmp_path / "file").touch()
+    store = open_store(path, chained=True)
+    with pytest.raises(StoreFailed, match="cannot write the backup"):
+        store.backup(tmp_path / target)
     store.close()
 
 
