@@ -32,6 +32,7 @@ from drand.net.http_watch import Watch
 from drand.net.listening import cannot_listen
 from drand.net.log_budget import LogBudget
 from drand.net.tls import ServerTls
+from drand.net.tls_listener import TlsListener
 
 KEEPALIVE_S = 75  # longer than the 60 s of a usual proxy, so that the proxy closes first
 MAX_HEADER_BYTES = 8190
@@ -87,6 +88,7 @@ class HttpServer:
         self._held: set[asyncio.Timeout] = set()
         self._gathering = asyncio.Semaphore(GATHERS_AT_ONCE)
         self._runner: web.ServerRunner | None = None
+        self._tls_listener: TlsListener | None = None
 
     @property
     def held(self) -> int:
@@ -114,17 +116,20 @@ class HttpServer:
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
-        site = web.TCPSite(
-            runner, address.host or None, address.port, ssl_context=context, backlog=BACKLOG, reuse_port=shared
-        )
         try:
-            await site.start()
+            if context is None:
+                await web.TCPSite(
+                    runner, address.host or None, address.port, backlog=BACKLOG, reuse_port=shared
+                ).start()
+                port = int(runner.addresses[0][1])
+            else:
+                self._tls_listener = TlsListener(server, context, server.has_room)
+                port = await self._tls_listener.start(address, backlog=BACKLOG, shared=shared)
         except OSError as error:
             await runner.cleanup()
             raise cannot_listen("HTTP", address, error) from error
         self._runner = runner
-        bound = runner.addresses[0]
-        return HostPort(address.host, int(bound[1]))
+        return HostPort(address.host, port)
 
     async def stop(self) -> None:
         """Stop accepting, send held requests away, let answers in progress finish, close."""
@@ -132,6 +137,8 @@ class HttpServer:
             runner, self._runner = self._runner, None
             for site in list(runner.sites):
                 await site.stop()
+            if self._tls_listener is not None:
+                await self._tls_listener.stop()
             await self.events.close()
             for wait in self._held:
                 if not wait.expired():
@@ -206,6 +213,10 @@ class _BoundedServer(web.Server):
         super().__init__(handler, **settings)
         self._most = most
         self._count = 0
+
+    def has_room(self, beside: int) -> bool:
+        """Whether there may be one more connection, beside these that are not made yet."""
+        return self._count + beside < self._most
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)

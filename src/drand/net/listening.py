@@ -1,5 +1,6 @@
-"""Binding a gRPC server, with the operating system's own reason when it fails (gRPC gives none)."""
+"""Binding ports, with the operating system's own reason when it fails (gRPC gives none)."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -55,6 +56,35 @@ def _try_tcp(address: HostPort, what: str) -> None:
             probe.listen(1)  # on Linux, two sockets with SO_REUSEADDR may bind; only one may listen
     except OSError as error:
         raise cannot_listen(what, address, error) from error
+
+
+async def open_listeners(address: HostPort, *, backlog: int, shared: bool) -> list[socket.socket]:
+    """Sockets that listen on every address that `address` stands for, at least one; raises OSError.
+
+    shared   other processes of ours listen on the same port (SO_REUSEPORT)
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with contextlib.ExitStack() as opened:
+        listeners = []
+        for family, kind, protocol, _, place in dict.fromkeys(found):
+            try:
+                one = opened.enter_context(socket.socket(family, kind, protocol))
+            except OSError:
+                if family == socket.AF_INET6 and len(found) > 1:
+                    continue  # a machine whose kernel has no IPv6
+                raise
+            one.setblocking(False)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if shared:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            one.bind(place)
+            one.listen(backlog)
+            listeners.append(one)
+        opened.pop_all()
+    return listeners
 
 
 def bind_unix(server: grpc.aio.Server, address: UnixPath, what: str) -> None:

@@ -246,3 +246,43 @@ async def test_pages_for_which_rounds_are_fetched_wait_for_their_turn():
         writer.close()
     assert (chain.asked, chain.most, server.held) == (len(links), GATHERS_AT_ONCE, 0)
     await server.stop()
+
+
+async def test_connections_that_never_shake_hands_count_as_connections(tmp_path: Path):
+    """Else strangers could take every descriptor of the process with them."""
+    authority = Authority(tmp_path)
+    served = Served()
+    served.server = HttpServer(served.server.routes, served.clock, max_connections=2)
+    served.port = (await served.server.start(ANY, load_server_tls(*authority.issue("localhost")))).port
+    silent = [await served.ask("") for _ in range(2)]
+    refused = await served.ask("")
+    with contextlib.suppress(ConnectionResetError):
+        assert await refused.read() == b""
+    assert [reader.at_eof() for reader in silent] == [False, False]
+    served.writers[0].write(b"this is no TLS, and so it makes room for somebody else\r\n\r\n")
+    with contextlib.suppress(ConnectionResetError):
+        await silent[0].read()
+    context = ssl.create_default_context(cafile=str(authority.root_path))
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context, server_hostname="localhost")
+    writer.write(request("/public/2").encode())
+    assert b'{"round":2,' in await reader.read()
+    writer.close()
+    await served.server.stop()
+    with contextlib.suppress(ConnectionResetError):
+        assert await silent[1].read() == b""
+
+
+async def test_a_taken_port_is_named_with_tls_too(served: Served, tmp_path: Path):
+    tls = load_server_tls(*Authority(tmp_path).issue("localhost"))
+    with pytest.raises(PortTaken, match=str(served.port)):
+        await Served().server.start(HostPort("127.0.0.1", served.port), tls)
+
+
+async def test_every_interface_is_listened_on_with_tls_where_no_host_is_named(tmp_path: Path):
+    served = Served()
+    port = (await served.server.start(HostPort("", 0), load_server_tls(*Authority(tmp_path).issue("localhost")))).port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await served.server.stop()
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
