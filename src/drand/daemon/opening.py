@@ -48,8 +48,8 @@ async def open_beacon(
 ) -> BeaconShell:
     """The shell of the beacon in `folder`, not started; its store is open. `opener` reaches the vault.
 
-    raises  NoKeyPair, DamagedKeyFile, StateDamaged, UnsignedIdentity, VaultAway; StoreFailed, StoreInUse; and as
-            settle_epoch. Nothing is left open then.
+    raises  NoKeyPair, DamagedKeyFile, StateDamaged, UnsignedIdentity, VaultAway; StoreFailed, StoreInUse; DiskRefused;
+            and as settle_epoch. Nothing is left open then.
     """
     vault = opener(vault_uri, folder.root, clock=outside.clock, entropy=outside.entropy)
     identity = await _identity(vault, folder)
@@ -59,6 +59,7 @@ async def open_beacon(
     folder.make()
     store = open_store(folder.store, chained=identity.scheme.chained)
     try:
+        vault.discard_leftovers()
         settle_epoch(folder, identity, store, vault, outside.clock.now())
         return _shell(folder, identity, store, vault, outside)
     except BaseException:

@@ -15,7 +15,15 @@ from pathlib import Path
 
 from collective.entropy import Entropy, random_scalar
 from collective.errors import BadSetting, Malformed
-from collective.files import FOLDER_MODE, PRIVATE_MODE, DiskRefused, create_file, make_folder, replace_file
+from collective.files import (
+    FOLDER_MODE,
+    PRIVATE_MODE,
+    DiskRefused,
+    create_file,
+    discard_leftovers,
+    make_folder,
+    replace_file,
+)
 from collective.secret import SecretScalar
 from drand.model.group import Identity
 from drand.model.schemes import Scheme
@@ -209,13 +217,21 @@ class VaultFolder:
 
     def forget_shares(self) -> None:
         """Remove state and share, keeping the key pair (`drand util reset`). Signed rounds are forgotten with them."""
+        self.discard_leftovers()
         self.state_file.path.unlink(missing_ok=True)
         self.share_file.unlink(missing_ok=True)
 
+    def discard_leftovers(self) -> None:
+        """Remove what a process that was killed while it wrote a secret has left of it; raises DiskRefused."""
+        for path in self._private_files():
+            discard_leftovers(path)
+
+    def _private_files(self) -> tuple[Path, ...]:
+        return (self.key_file, self.share_file, self.state_file.path)
+
     def complaints(self) -> list[str]:
         """What is too open to others among files and folders, one sentence each, for the operator to read."""
-        private = (self.key_file, self.share_file, self.state_file.path)
-        found = [_too_open(path, PRIVATE_MODE) for path in private]
+        found = [_too_open(path, PRIVATE_MODE) for path in self._private_files()]
         found += [_too_open(folder, FOLDER_MODE) for folder in (self.key_file.parent, self.share_file.parent)]
         return [complaint for complaint in found if complaint]
 

@@ -84,6 +84,11 @@ class InprocLink:
         """What is too open to others among the vault's files."""
         return [] if self.folder is None else self.folder.complaints()
 
+    def discard_leftovers(self) -> None:
+        """Remove what a vault that was killed while it wrote has left of its secrets; no other may run on its files."""
+        if self.folder is not None:
+            self.folder.discard_leftovers()
+
     async def _answer(self, request: VaultRequest) -> VaultReply:
         async with self._turn:
             if isinstance(request, DealShares) and request.entropy is not None:

@@ -40,6 +40,21 @@ def made(path: Path, seed: int = 1) -> VaultFolder:
     return folder
 
 
+def test_what_a_killed_process_left_of_a_secret_goes_with_the_next_start_and_with_a_reset(tmp_path: Path):
+    folder = made(tmp_path)
+    folder.share_file.parent.mkdir()
+    left = [
+        path.with_name(f".{path.name}.4711.tmp")
+        for path in (folder.key_file, folder.share_file, folder.state_file.path)
+    ]
+    for clear in (open_vault("inproc:", folder.path).discard_leftovers, folder.forget_shares):
+        for path in left:
+            path.write_bytes(b"a share")
+        clear()
+        assert not any(path.exists() for path in left)
+    assert folder.load_key_pair().identity.address == "127.0.0.1:8001"
+
+
 def mode(path: Path) -> int:
     return path.stat().st_mode & 0o7777
 
