@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from collective.errors import InvalidSignature, Malformed, Unavailable
 from drand.daemon.beacon import BeaconShell, Outside
+from drand.daemon.checking import check_head
 from drand.daemon.epochs import settle_epoch
 from drand.daemon.folders import BeaconFolder
 from drand.errors import UnknownBeacon
@@ -49,7 +50,7 @@ async def open_beacon(
     """The shell of the beacon in `folder`, not started; its store is open. `opener` reaches the vault.
 
     raises  NoKeyPair, DamagedKeyFile, StateDamaged, UnsignedIdentity, VaultAway; StoreFailed, StoreInUse; DiskRefused;
-            and as settle_epoch. Nothing is left open then.
+            and as settle_epoch and check_head. Nothing is left open then.
     """
     vault = opener(vault_uri, folder.root, clock=outside.clock, entropy=outside.entropy)
     identity = await _identity(vault, folder)
@@ -61,6 +62,9 @@ async def open_beacon(
     try:
         vault.discard_leftovers()
         settle_epoch(folder, identity, store, vault, outside.clock.now())
+        epoch = store.epoch()
+        if epoch is not None:
+            check_head(folder.beacon_id, epoch.group, store)
         return _shell(folder, identity, store, vault, outside)
     except BaseException:
         store.close()

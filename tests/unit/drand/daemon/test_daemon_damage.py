@@ -1,11 +1,13 @@
 """A daemon over damaged files: one sick beacon is named, and the others go on."""
 
 import logging
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from collective.errors import BadSetting
+from drand.daemon.checking import DamagedChain
 from drand.daemon.daemon import Daemon
 from drand.daemon.folders import beacon_ids
 from drand.daemon.opening import UnsignedIdentity, VaultAway, open_beacon
@@ -14,6 +16,7 @@ from drand.net.errors import PortTaken
 from drand.store.contract import StoreFailed
 from drand.vault.folder import DamagedKeyFile, NoKeyPair, VaultFolder
 from drand.vault.state import StateDamaged
+from tests.support.command_line import drand
 from tests.support.daemons import (
     Planted,
     beacon_of,
@@ -65,6 +68,52 @@ async def test_the_only_beacon_s_damaged_file_is_named_and_the_daemon_does_not_s
     assert len(str(caught.value).splitlines()) == 1
     assert daemon.shells == {}
     assert daemon.chains == {}
+
+
+@pytest.mark.parametrize("scheme", ["pedersen-bls-chained", "bls-unchained-g1-rfc9380"])
+async def test_a_chain_whose_end_the_disk_has_changed_is_named_with_the_command_that_mends_it(
+    tmp_path: Path, scheme: str
+):
+    planted = Planted(tmp_path, scheme=scheme)
+    async with running(planted.node(0)) as daemon:
+        whole = [await beacon_of(daemon.shell("default"), round_) for round_ in range(1, 4)]
+    for round_ in (3, 2):
+        flip_a_bit(planted.folder(0).store, round_)
+        daemon = Daemon(settings(planted.node(0)))
+        with pytest.raises(DamagedChain, match=f"round {round_} is not what the group signed") as caught:
+            await daemon.start()
+        await daemon.stop()
+        command = f"drand util del-beacon --id default {round_}"
+        assert command in caught.value.advice
+        mended = drand(*command.split()[1:], "--folder", planted.node(0))
+        assert mended.code == 0, mended
+    async with running(planted.node(0)) as daemon:
+        assert [await beacon_of(daemon.shell("default"), round_) for round_ in range(1, 4)] == whole
+
+
+async def test_a_store_of_another_chain_is_named(planted: Planted, tmp_path: Path):
+    other = Planted(tmp_path / "other")
+    for one in (planted, other):
+        async with running(one.node(0)) as daemon:
+            await beacon_of(daemon.shell("default"), 1)
+    with sqlite3.connect(planted.folder(0).store) as ours:
+        ours.execute("ATTACH ? AS theirs", (str(other.folder(0).store),))
+        ours.execute("UPDATE beacons SET signature = (SELECT signature FROM theirs.beacons WHERE round = 0)")
+    daemon = Daemon(settings(planted.node(0)))
+    with pytest.raises(DamagedChain, match="or another chain's") as caught:
+        await daemon.start()
+    await daemon.stop()
+    assert "fetches" in caught.value.advice
+
+
+def flip_a_bit(store: Path, round_: int) -> None:
+    with sqlite3.connect(store) as connection:
+        last = connection.execute("SELECT max(round) FROM beacons").fetchone()[0]
+        signature = connection.execute("SELECT signature FROM beacons WHERE round = ?", (round_,)).fetchone()[0]
+        assert last >= round_
+        connection.execute("DELETE FROM beacons WHERE round > ?", (round_,))
+        changed = bytes([*signature[:-1], signature[-1] ^ 1])
+        connection.execute("UPDATE beacons SET signature = ? WHERE round = ?", (changed, round_))
 
 
 async def test_an_unsigned_identity_is_refused_with_the_command_that_mends_it(planted: Planted):
