@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TextIO
 
 from drand.protocol.steps import (
     CandidateJoined,
@@ -106,9 +108,39 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, separators=(",", ":"))
 
 
+class OutputHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to standard output. What that does not take (a full disk, a pipe nobody reads) is lost.
+
+    It is said once on standard error, and again after lines got through; a node goes on without its log.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        self._lost = False  # the line that is being written
+        self._said = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self._lost = False
+        super().emit(record)
+        self._said = self._said and self._lost
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """The line could not be written."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._lost = True
+        if not self._said:
+            self._said = True
+            with suppress(OSError):
+                print(f"error: the log cannot be written: {error.strerror}", file=sys.stderr, flush=True)
+
+
 def set_up_logging(*, json_lines: bool, verbose: bool) -> None:
     """Log to standard output, as v1.5.11 does; info and above, debug too when `verbose`."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = OutputHandler()
     handler.setFormatter(JsonFormatter() if json_lines else ConsoleFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -1,5 +1,7 @@
 """Every fact has words, a log record is one line, and no secret is in any."""
 
+import errno
+import io
 import json
 import logging
 import re
@@ -8,7 +10,7 @@ import typing
 
 import pytest
 
-from drand.daemon.reporting import ConsoleFormatter, JsonFormatter, printable, say, set_up_logging, words
+from drand.daemon.reporting import ConsoleFormatter, JsonFormatter, OutputHandler, printable, say, set_up_logging, words
 from drand.model.chain import Index, Round
 from drand.model.records import Epoch, Phase
 from drand.protocol.steps import (
@@ -140,6 +142,28 @@ def test_logging_goes_to_standard_output_in_the_chosen_form(capsys: pytest.Captu
     assert json.loads(lines[0])["msg"] == "hello"
     assert lines[1].split("\t")[1:] == ["DEBUG", "drand", "shown"]
     assert len(lines) == 2
+
+
+def test_an_output_that_takes_no_more_is_named_once_and_the_node_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Disk(io.StringIO):
+        full = True
+
+        def write(self, text: str) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    disk = Disk()
+    monkeypatch.setattr(sys, "stdout", disk)
+    handler = OutputHandler()
+    record = logging.LogRecord("drand", logging.INFO, __file__, 1, "a line", None, None)
+    for full in (True, True, False, True):
+        disk.full = full
+        handler.handle(record)
+    assert disk.getvalue() == "a line\n"
+    assert capsys.readouterr().err == "error: the log cannot be written: No space left on device\n" * 2
 
 
 def test_no_secret_is_in_the_words_of_an_order_or_a_fact():
