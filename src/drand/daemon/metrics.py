@@ -4,12 +4,8 @@ Go's counters carry no `_total`, which prometheus-client would add, so they are 
 Source: drand v1.5.11, metrics/metrics.go.
 """
 
-import gc
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -18,6 +14,7 @@ from prometheus_client.registry import Collector
 from collective.clock import Clock
 from collective.errors import Unavailable
 from drand.daemon.counts import Counts
+from drand.daemon.metrics_port import MetricsPort
 from drand.model.group import Group
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
@@ -29,9 +26,6 @@ DKG_STATES = {State.IDLE: 0, State.LEADING: 1, State.JOINING: 1, State.GENERATIN
 DKG_SHUTDOWN = 5
 SQLITE = 4  # drand_node_db: 1 bolt, 2 postgres, 3 memdb in Go
 CONNECTED, FAILING = 2, 3  # outgoing_connection_state, as gRPC counts its states
-MAX_WAITING = 8  # connections to the metrics port that the system queues
-
-_Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Metrics(Counts):
@@ -72,7 +66,7 @@ class Metrics(Counts):
         self._http_calls = self._gauge("http_call_counter", "HTTP requests, by answer", "code", "method")
         self._http: dict[tuple[str, int], Gauge] = {}
         self._states: dict[str, int] = {}
-        self._server: tuple[WSGIServer, threading.Thread] | None = None
+        self._port: MetricsPort | None = None
         self._constants()
 
     def _constants(self) -> None:
@@ -97,25 +91,18 @@ class Metrics(Counts):
         """Open the port ([host:]port, loopback without a host); returns where it listens. Raises Unavailable."""
         place = parse_host_port(address if ":" in address else f"127.0.0.1:{address}")
         try:
-            server = make_server(place.host, place.port, _with_gc(make_wsgi_app(self.registry)), handler_class=_Quiet)
+            self._port = MetricsPort(place, make_wsgi_app(self.registry))
         except OSError as error:
             raise Unavailable(
                 f"cannot serve metrics on {place}: {error.strerror}", hint="choose another --metrics port"
             ) from error
-        server.request_queue_size = MAX_WAITING
-        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
-        thread.start()
-        self._server = (server, thread)
-        return HostPort(place.host, int(server.server_port))
+        return HostPort(place.host, int(self._port.server_port))
 
     def close(self) -> None:
         """Close the port; takes up to half a second."""
-        if self._server is not None:
-            server, thread = self._server
-            self._server = None
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        port, self._port = self._port, None
+        if port is not None:
+            port.close()
 
     # ------------------------------------------------------------ what is counted
 
@@ -207,33 +194,3 @@ class _HttpTimes(Collector):
             buckets.append(("+Inf", float(sum(slots))))
             durations.add_metric(["http", method], buckets, self._watch.tally.seconds.get(method, 0.0))
         yield durations
-
-
-class _Quiet(WSGIRequestHandler):
-    """Writes no line for each scrape; a scraper that says nothing is hung up on."""
-
-    timeout = 10
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-def _with_gc(metrics: _Wsgi) -> _Wsgi:
-    """`metrics`, and /debug/gc, which frees what can be freed."""
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        match environ.get("PATH_INFO", ""):
-            case "/metrics" | "/" if environ.get("REQUEST_METHOD") == "HEAD":  # which the library has no answer to
-                metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
-                return []
-            case "/metrics" | "/":
-                return metrics(environ, start_response)
-            case "/debug/gc":
-                gc.collect()
-                start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
-                return [b"GC run complete"]
-            case _:
-                start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-                return [b"404 page not found\n"]
-
-    return app

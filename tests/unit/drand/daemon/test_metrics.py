@@ -12,6 +12,7 @@ from collective.errors import Unavailable
 from drand.daemon.counts import Counts
 from drand.daemon.daemon import Daemon
 from drand.daemon.metrics import Metrics
+from drand.daemon.metrics_port import MAX_SCRAPERS
 from drand.daemon.settings import Settings
 from drand.model.chain import Index, Round
 from drand.model.records import Epoch
@@ -154,6 +155,33 @@ async def test_the_port_serves_metrics_and_frees_memory(metrics: Metrics, capfd:
     assert await get(port, "/debug/gc") == (200, b"GC run complete")
     assert (await get(port, "/nothing"))[0] == 404
     assert capfd.readouterr().err == "", "no line for each scrape"
+
+
+async def test_callers_that_say_nothing_hold_up_neither_others_nor_the_end(
+    metrics: Metrics, capfd: pytest.CaptureFixture[str]
+):
+    port = metrics.serve("0").port
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_SCRAPERS + 1)]
+    silent[-1][1].write(b"GET /metrics HT")
+    assert (await get(port, "/metrics"))[0] == 200
+    assert [await reader.read() for reader, _ in silent[:2]] == [b"", b""], "the oldest gave way"
+    assert not silent[-1][0].at_eof()
+    await asyncio.to_thread(metrics.close)
+    for reader, writer in silent:
+        assert await reader.read() == b""
+        writer.close()
+    assert capfd.readouterr().err == "", "no traceback"
+
+
+def test_metrics_are_served_on_an_address_of_version_6_too(metrics: Metrics):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    port = metrics.serve("[::1]:0").port
+    with socket.create_connection(("::1", port), timeout=10) as caller:
+        caller.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert caller.recv(12) == b"HTTP/1.0 200"
 
 
 def test_a_taken_port_is_an_error_with_its_address(metrics: Metrics):
