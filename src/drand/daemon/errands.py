@@ -33,6 +33,8 @@ from drand.protocol.steps import (
 )
 from drand.vault.links import VaultLink
 
+CHECK_AGAIN_S = 5.0  # after a verification that gave no verdict
+
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
@@ -169,8 +171,16 @@ class Errands:
             self._home.post(event)
 
     async def _check(self, check: CheckBeacons) -> None:
-        bad = await self._checker.bad_rounds(check.group, check.beacons)
-        self._home.post(BeaconsChecked(check.check_id, bad))
+        """Until there is a verdict: without one the machine never fetches again, and a made-up one blames a peer."""
+        while True:
+            try:
+                bad = await self._checker.bad_rounds(check.group, check.beacons)
+            except Exception as error:  # noqa: BLE001  # no thread, no memory, or a bug: none is about the beacons
+                self._bug("verifying beacons", error)
+                await asyncio.sleep(CHECK_AGAIN_S)
+            else:
+                self._home.post(BeaconsChecked(check.check_id, bad))
+                return
 
     async def _ask_vault(self, request: VaultRequest) -> None:
         try:

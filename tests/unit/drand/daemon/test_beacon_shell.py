@@ -333,6 +333,26 @@ async def test_verdicts_of_the_checker_and_words_of_the_vault_come_back(site: Si
     assert events == [BeaconsChecked(3, frozenset())]
 
 
+async def test_a_verification_that_gave_no_verdict_is_done_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("drand.daemon.errands.CHECK_AGAIN_S", 0)
+    faults = [RuntimeError("can't start new thread"), MemoryError()]
+    checker = site.shell._errands._checker
+
+    async def bad_rounds(_group: object, _beacons: object) -> frozenset[Round]:
+        if faults:
+            raise faults.pop()
+        return frozenset()
+
+    monkeypatch.setattr(checker, "bad_rounds", bad_rounds)
+    events = posted(site)
+    site.shell._errands.check(CheckBeacons(3, site.committee.group, site.committee.beacons(1, 2)))
+    await settle(site)
+    assert events == [BeaconsChecked(3, frozenset())]
+    assert caplog.text.count("internal error while verifying beacons") == 2
+
+
 @pytest.mark.parametrize(("fault", "retry"), [(Unavailable("asleep"), True), (ZeroDivisionError("a bug"), False)])
 async def test_a_vault_that_does_not_answer_is_a_refusal(site: Site, fault: Exception, retry: bool):
     site.shell.start()
