@@ -38,7 +38,8 @@ class WriterLock:
     def __init__(self, database: Path) -> None:
         path = database.with_name(database.name + ".lock")
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+            _make_file(path)
+            self._handle = os.open(path, os.O_RDWR)
         except OSError as error:
             raise StoreFailed(
                 f"cannot open {path}: {error.strerror}", hint="check its owner and permissions"
@@ -137,11 +138,23 @@ def make_empty(path: Path) -> None:
     """An empty file where none is, with the right mode, which SQLite then gives to its log files too."""
     try:
         make_folder(path.parent)
-        if not path.exists():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        if _make_file(path):
             sync_folder(path.parent)
     except (OSError, Unavailable) as error:
         raise StoreFailed(f"cannot make {path}: {error}", hint="check the permissions of the folder") from error
+
+
+def _make_file(path: Path) -> bool:
+    """An empty file of FILE_MODE, whatever the umask is; False where something is already. Raises OSError."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    except FileExistsError:
+        return False
+    try:
+        os.fchmod(handle, FILE_MODE)
+    finally:
+        os.close(handle)
+    return True
 
 
 def _create(connection: sqlite3.Connection, chained: bool) -> None:

@@ -53,8 +53,9 @@ def test_records_given_together_are_one_transaction(path: Path):
     store.close()
 
 
-def test_the_file_is_not_for_everybody_and_neither_is_its_log(path: Path):
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077, 0o777])
+def test_the_file_is_not_for_everybody_and_neither_is_its_log(path: Path, umask: int):
+    before = os.umask(umask)
     try:
         store = open_store(path, chained=True)
         store.append(chain(3))
