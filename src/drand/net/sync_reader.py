@@ -23,8 +23,13 @@ from drand.wire.packets import decode_synced_beacon, encode_sync_request
 
 MAX_BATCH = 500  # beacons handed over at once
 MAX_WAITING = 2 * MAX_BATCH  # beacons read ahead of the loop, at most
+MAX_BEACON_BYTES = 4096  # in a message, with its metadata: many times what the longest takes
 
-_OPTIONS = (*CHANNEL_OPTIONS, (ChannelOptions.SingleThreadedUnaryStream, 1))
+_OPTIONS = (
+    *(option for option in CHANNEL_OPTIONS if option[0] != "grpc.max_receive_message_length"),
+    ("grpc.max_receive_message_length", MAX_BEACON_BYTES),
+    (ChannelOptions.SingleThreadedUnaryStream, 1),
+)
 
 log = logging.getLogger(__name__)
 

@@ -153,6 +153,20 @@ async def test_a_beacon_that_does_not_decode_is_malformed(line: Line, monkeypatc
             await anext(aiter(batches))
 
 
+async def test_a_beacon_far_too_long_is_not_even_read(line: Line, monkeypatch: pytest.MonkeyPatch):
+    """A thousand are read ahead of whoever decodes them: that must not be a thousand times what a message may have."""
+
+    class Long:
+        def SerializeToString(self) -> bytes:
+            return bytes(sync_reader.MAX_BEACON_BYTES + 1)
+
+    monkeypatch.setattr(peer_server, "encode_synced_beacon", lambda _: Long())
+    with pytest.raises(PeerRefused, match="larger than max") as caught:
+        async with line.sync() as batches:
+            await anext(aiter(batches))
+    assert caught.value.code == "RESOURCE_EXHAUSTED"
+
+
 async def test_more_streams_than_allowed_are_refused(line: Line):
     line.node.endless = True
     line.server._streams = Quota("streams", total=10, per_network=1)
