@@ -88,26 +88,35 @@ class LivePicture:
 
     def show(self, progress: "CeremonyProgress") -> None:
         """Draw this moment."""
-        self._live.update(picture(progress), refresh=True)
+        self._live.update(picture(progress, self._live.console.height), refresh=True)
 
     def close(self) -> None:
         """Leave the last picture on the screen."""
         self._live.stop()
 
 
-def picture(progress: "CeremonyProgress") -> "RenderableType":
-    """Who is there, and the stages with a mark at those behind us."""
+def picture(progress: "CeremonyProgress", height: int) -> "RenderableType":
+    """Who is there, and the stages with a mark at those behind us, on a screen of `height` lines.
+
+    Where a large group has no room the nodes that come last are counted, so that the stages are always seen.
+    """
     from rich.console import Group
     from rich.text import Text
 
     role = "leader" if progress.leader else "participant"
     lines = [Text(f"ceremony of beacon {progress.beacon_id}, as {role}", style="bold")]
-    lines += [Text(f"  + {one_line(address)}", style="green") for address in progress.joined]
-    lines += [Text("  . nobody yet", style="dim")] * max(0, progress.wanted - len(progress.joined))
+    nodes = [Text(f"  + {one_line(address)}", style="green") for address in progress.joined]
+    nodes += [Text("  . nobody yet", style="dim")] * max(0, progress.wanted - len(progress.joined))
+    room = max(height - len(STAGES) - 1, 1)  # `failed` is never among the others: its line is the headline's
+    if len(nodes) > room:
+        nodes[room - 1 :] = [Text(f"  ... and {len(nodes) - room + 1} more", style="dim")]
+    lines += nodes
     names = list(STAGES)
     here = names.index(progress.stage) if progress.stage in STAGES else 0
     for place, (stage, meaning) in enumerate(STAGES.items()):
-        if stage == progress.stage:
+        if stage == progress.stage == "finished":
+            lines.append(Text(f"* {meaning}", style="bold green"))
+        elif stage == progress.stage:
             style = "bold red" if stage == "failed" else "bold cyan"
             lines.append(Text(f"> {meaning}  {counts(progress)}".rstrip(), style=style))
         elif stage != "failed" and progress.stage != "failed":

@@ -239,14 +239,28 @@ def test_plain_lines_tell_a_participant_once_why_its_leader_has_not_taken_it(cap
 def test_the_picture_shows_why_a_participant_waits():
     console = Console(width=80, color_system=None, force_terminal=False)
     with console.capture() as drawn:
-        console.print(picture(CeremonyProgress(beacon_id="default", stage="waiting", reason="connection refused")))
+        console.print(picture(CeremonyProgress(beacon_id="default", stage="waiting", reason="connection refused"), 24))
     assert "> participants gather  connection refused" in drawn.get().splitlines()
+
+
+def test_a_large_group_on_a_small_screen_leaves_the_stages_in_sight():
+    console = Console(width=80, height=16)
+    moment = CeremonyProgress(
+        beacon_id="default", stage="waiting", joined=tuple(f"n{place}:1" for place in range(30)), wanted=40
+    )
+    with console.capture() as captured:
+        console.print(picture(moment, console.height))
+    lines = captured.get().splitlines()
+    assert len(lines) < console.height
+    assert "  ... and 33 more" in lines
+    assert "> participants gather  30 of 40 nodes" in lines
+    assert "  the group's key is generated" in lines
 
 
 def test_the_picture_shows_who_is_missing_and_which_phase_runs():
     console = Console(width=80, color_system=None, force_terminal=False)
     with console.capture() as drawn:
-        console.print(picture(MOMENTS[0]))
+        console.print(picture(MOMENTS[0], 24))
     assert drawn.get().splitlines()[:4] == [
         "ceremony of beacon default, as leader",
         "  + a:1",
@@ -254,7 +268,7 @@ def test_the_picture_shows_who_is_missing_and_which_phase_runs():
         "> participants gather  1 of 2 nodes",
     ]
     with console.capture() as drawn:
-        console.print(picture(CeremonyProgress(beacon_id="x", stage="responding", received=2, wanted_bundles=3)))
+        console.print(picture(CeremonyProgress(beacon_id="x", stage="responding", received=2, wanted_bundles=3), 24))
     assert "> responses are exchanged  2 of 3 bundles" in drawn.get().splitlines()
     assert "* deals are exchanged" in drawn.get().splitlines()
 
