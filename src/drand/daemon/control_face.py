@@ -33,6 +33,7 @@ INTERRUPTED_HINT = (
     "a key generation that had begun goes on by itself once the beacon runs again; see `drand util status`,"
     " and run `drand share` again where it had not"
 )
+NOT_JOINED_HINT = "no key generation had begun: mend what it names, and run `drand share` again on this node alone"
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -84,13 +85,15 @@ class ControlFace:
         shell.refusals.last_group = ""
         changed = shell.changed()
         shell.step(Commanded(_command(order)))
+        joining = False  # to the end: no key generation began
         while not _over(view := shell.machine.ceremony):
+            joining = view.state is State.JOINING
             await changed.wait()
             changed = shell.changed()
             if interruption := _interruption(shell):
                 raise CeremonyLost(interruption, hint=INTERRUPTED_HINT)
         if view.failure is not None:
-            raise CeremonyLost(view.failure)
+            raise CeremonyLost(view.failure, hint=NOT_JOINED_HINT if joining else None)
         return shell.group()
 
     async def init_reshare(self, metadata: Metadata, order: SetupOrder) -> Group:

@@ -175,8 +175,9 @@ async def test_whoever_waits_for_an_absent_leader_sees_why_and_may_end_it(tmp_pa
             await face.init_dkg(DEFAULT, join)
         assert "drand util abandon" in caught.value.advice
         await face.abandon(DEFAULT, "wrong leader")
-        with pytest.raises(CeremonyLost, match="abandoned: wrong leader"):
+        with pytest.raises(CeremonyLost, match="abandoned: wrong leader") as lost:
             await ordered
+        assert "on this node alone" in lost.value.advice
         rest = [progress async for progress in watch]
         assert (rest[-1].stage, rest[-1].reason) == ("failed", "abandoned: wrong leader")
         with pytest.raises(OutOfTurn, match="no ceremony is running"):
