@@ -35,14 +35,21 @@ class Machine(Protocol[EventT, EffectT]):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The alarm named `alarm` went off: `now` is at or after the time that `WakeAt` asked for."""
+    """The alarm named `alarm` went off: `now` is at or after the time that `WakeAt` asked for.
+
+    Unless the clock was set back meanwhile: then that much time has passed, but `now` is earlier. A machine that acts
+    on the time looks at `now`, and asks to be woken again.
+    """
 
     alarm: str
 
 
 @dataclass(frozen=True, slots=True)
 class WakeAt:
-    """Ring the alarm named `alarm` at `unix_s`. A later WakeAt of the same name replaces an earlier one."""
+    """Ring the alarm named `alarm` at `unix_s`. A later WakeAt of the same name replaces an earlier one.
+
+    Where the clock is set back before that, it rings once the time from now to `unix_s` has passed all the same.
+    """
 
     alarm: str
     unix_s: float

@@ -21,7 +21,8 @@ EventT = TypeVar("EventT")
 EffectT = TypeVar("EffectT")
 
 MAX_NESTED = 10_000  # events raised by effects within one step; more means two machines feed each other
-LONGEST_NAP_S = 5.0  # alarms look at the wall clock at least this often, so that a stepped clock is noticed
+LONGEST_NAP_S = 5.0  # alarms look at the wall clock at least this often, so that a clock set forward is noticed
+STEPPED_BACK_S = 1.0  # an alarm that is later than this by a clock that never steps rings although it seems too early
 
 
 class Runner(Generic[EventT, EffectT]):
@@ -105,7 +106,11 @@ class Runner(Generic[EventT, EffectT]):
 
 
 class Alarms:
-    """Named alarms on the wall clock, rung through the asyncio loop: at or after the time asked for, never before."""
+    """Named alarms on the wall clock, rung through the asyncio loop: at the time asked for or a moment later.
+
+    Where the clock is set back meanwhile, an alarm rings once that much time has passed all the same. A clock that was
+    an hour ahead for a moment would otherwise silence its node for an hour after it was set right.
+    """
 
     def __init__(self, clock: Clock, ring: Callable[[Due], None]) -> None:
         self._clock = clock
@@ -115,7 +120,8 @@ class Alarms:
     def set(self, wake: WakeAt) -> None:
         """Set, or move, the alarm of this name."""
         self.cancel(wake.alarm)
-        self._schedule(wake)
+        asked_s = max(0.0, wake.unix_s - self._clock.now())
+        self._schedule(wake, asyncio.get_running_loop().time() + asked_s + STEPPED_BACK_S)
 
     def cancel(self, alarm: str) -> None:
         """Forget the alarm of this name; no harm when there is none."""
@@ -128,13 +134,15 @@ class Alarms:
         for alarm in list(self._handles):
             self.cancel(alarm)
 
-    def _schedule(self, wake: WakeAt) -> None:
-        nap_s = min(max(0.0, wake.unix_s - self._clock.now()), LONGEST_NAP_S)
-        self._handles[wake.alarm] = asyncio.get_running_loop().call_later(nap_s, self._look, wake)
+    def _schedule(self, wake: WakeAt, latest_s: float) -> None:
+        """`latest_s` is on the loop's own clock, which never steps."""
+        loop = asyncio.get_running_loop()
+        nap_s = min(wake.unix_s - self._clock.now(), latest_s - loop.time(), LONGEST_NAP_S)
+        self._handles[wake.alarm] = loop.call_later(max(0.0, nap_s), self._look, wake, latest_s)
 
-    def _look(self, wake: WakeAt) -> None:
-        if self._clock.now() < wake.unix_s:
-            self._schedule(wake)
+    def _look(self, wake: WakeAt, latest_s: float) -> None:
+        if self._clock.now() < wake.unix_s and asyncio.get_running_loop().time() < latest_s:
+            self._schedule(wake, latest_s)
             return
         del self._handles[wake.alarm]
         self._ring(Due(wake.alarm))

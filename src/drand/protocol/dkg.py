@@ -148,6 +148,7 @@ class KeyGeneration:
             return []
         if not self._clock.started:
             return self._begin(now)
+        early = now < self._clock.next_unix_s()  # the vault is to be asked again, or the clock was set back
         effects = self._again() if self._clock.pass_to(now) else []
         if self.ended:
             return effects + self._wake()
@@ -156,7 +157,7 @@ class KeyGeneration:
         if self._asked is not None and self._refused:
             self._refused = False
             effects.append(AskVault(self._asked))
-        return effects + (self._advance(now, patient=False) or self._wake())
+        return effects + (self._advance(now, patient=early) or self._wake())
 
     def replay(self, records: Iterable[Record], now: float) -> list[Effect]:
         """The process was restarted: come back to where the journal ends. Call on a new machine, in place of `start`.

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from collective.errors import CollectiveError
 from collective.machine import Due, Persist, Restarted, WakeAt
+from collective.runner import LONGEST_NAP_S, STEPPED_BACK_S
 from collective.sim.clocks import SimulatedClock
 from collective.sim.world import SeededEntropy, World
 from drand.model.group import Identity, Peer
@@ -246,20 +247,22 @@ class SimulatedNode:
 
     def _wake(self, wake: WakeAt) -> None:
         serial = self._alarms[wake.alarm] = self._alarms.get(wake.alarm, 0) + 1
-        self._sleep(wake, serial, self.life)
+        asked_s = max(0.0, wake.unix_s - self.clock.now())
+        self._sleep(wake, serial, self.life, self.around.world.now + asked_s + STEPPED_BACK_S)
 
-    def _sleep(self, wake: WakeAt, serial: int, life: int) -> None:
-        """Ring when the clock shows the time: it may have been set back meanwhile."""
+    def _sleep(self, wake: WakeAt, serial: int, life: int, latest_s: float) -> None:
+        """Ring as collective.runner.Alarms does: by the clock or, if it is set back, at true time `latest_s`."""
 
         def look() -> None:
             if self.life != life or self._alarms.get(wake.alarm) != serial:
                 return
-            if self.clock.now() < wake.unix_s:
-                self._sleep(wake, serial, life)
+            if self.clock.now() < wake.unix_s and self.around.world.now < latest_s:
+                self._sleep(wake, serial, life, latest_s)
             else:
                 self.step(Due(wake.alarm))
 
-        self.around.world.at(self.clock.true_time(wake.unix_s) + CLOCK_SLACK_S, look)
+        world = self.around.world
+        world.at(min(self.clock.true_time(wake.unix_s) + CLOCK_SLACK_S, latest_s, world.now + LONGEST_NAP_S), look)
 
     # ------------------------------------------------------------ peers
 

@@ -81,6 +81,13 @@ def test_an_alarm_that_rings_too_early_is_set_again(bench):
     assert bench.due(START + 1) == [WakeAt(PHASE_ALARM, START + 5)]
 
 
+def test_an_alarm_that_rings_too_early_ends_no_patience(bench):
+    bench.to_responding()
+    bench.respond(1, 2, 3)
+    assert bench.due(START + 1) == [WakeAt(PHASE_ALARM, START + 5)]
+    assert isinstance(asked(bench.due(START + 5))[0], CombineShares)
+
+
 def test_in_the_middle_of_a_phase_own_bundles_go_out_again(bench):
     (deal,) = sent(bench.answer(bench.start()))
     effects = bench.due(START + 5)
