@@ -50,6 +50,8 @@ def test_honest_nodes_name_nobody_and_refuse_nothing(seed: int):
         (Lie.BAD_SHARE_UNJUSTIFIED, "did not justify its share"),
         (Lie.FALSE_JUSTIFICATION, "a false justification"),
         (Lie.TWO_RESPONSES, "signed two different response bundles"),
+        (Lie.TWO_VERDICTS, "signed two different response bundles"),
+        (Lie.TWO_JUSTIFICATIONS, "signed two different justification bundles"),
         (Lie.COMPLAINER, "did not justify its share"),
         (Lie.SILENT_DEALER, "sent no deal"),
     ],

@@ -242,9 +242,13 @@ class Complaints:
 
     # ------------------------------------------------------------ the end
 
-    def convict(self, dealer: Index, what: str) -> list[Culprit]:
-        """Evict a dealer on other evidence than the matrix: a proof that it dealt twice."""
+    def convict_dealer(self, dealer: Index, what: str) -> list[Culprit]:
+        """Evict a dealer on other evidence than the matrix: a proof that it signed two bundles of one type."""
         return self._evict_dealer(dealer, what, proved=True)
+
+    def convict_holder(self, holder: Index, what: str) -> list[Culprit]:
+        """The same for a holder."""
+        return self._evict_holder(holder, what, proved=True)
 
     def qualify(self) -> Qualified:
         """Whose polynomials make the key, and which nodes form the group.

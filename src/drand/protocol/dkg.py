@@ -212,18 +212,23 @@ class KeyGeneration:
     def _phase_over(self, patient: bool) -> bool:
         """All bundles are in, or time is up.
 
-        Responses do not say which deal they answer. So before they end the protocol without a complaint, we wait until
-        nobody can hold another deal of the same dealer than we do, nor another response of the same holder, which may
-        be a complaint that we must answer; though no longer than to the next alarm. A node that was down first waits
-        for what others send again: a proof of two faces may have passed it by.
+        Who signed two responses, or two justifications, shows each face to whom it pleases: a node that went on with
+        the first one it saw would end in another group than those who saw the second. And responses do not say which
+        deal they answer, so that a second deal hides behind them. Hence, to leave a phase early, we wait until everybody
+        has passed on the same as we hold: with responses no longer than to the next alarm; with justifications, after
+        which nothing comes any more, until the phase is over. A node that was down does not end with good verdicts only
+        before it has heard what others send again: a proof of two faces may have passed it by.
         """
         received, expected = self.progress
-        contented = self.phase is Phase.RESPONDING and received >= expected and not self._echo.complaint_came
-        if contented and self._clock.hears_again:
+        responding, complete = self.phase is Phase.RESPONDING, received >= expected
+        if responding and complete and self._clock.hears_again and not self._echo.complaint_came:
             return False
-        if self._clock.over(self.phase) or received < expected:
+        if self._clock.over(self.phase) or not complete:
             return self._clock.over(self.phase)
-        return not contented or not patient or (self._echo.deals_echoed() and self._echo.responses_echoed())
+        if responding:
+            return not patient or (self._echo.deals_echoed() and self._echo.responses_echoed())
+        leaving = self._complaints.holder is None
+        return self.phase is not Phase.JUSTIFYING or leaving or self._echo.justifications_echoed()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -271,19 +276,28 @@ class KeyGeneration:
         if self._complaints.holder is None:
             self._outcome = HandedOver()
             return self._enter(Phase.FINISHED, now, received, expected)
-        # v1.5.11 counts a dealer's first deal when the second comes after the response. But some nodes may have got the
-        # second one first, and made another key: with the proof in our hands, it is out. How far this helps, and what
-        # would be needed for certainty: docs/decisions/0008-dkg-agreement.md.
-        named = self._name(
-            culprit
-            for dealer in sorted(self._echo.deals.twice())
-            for culprit in self._complaints.convict(dealer, "dealt twice")
-        )
+        named = self._name(self._two_faced())
         try:
             self._qualified = self._complaints.qualify()
         except (NotEnoughShares, OurselvesEvicted) as error:
             return named + self._fail(f"{error}; {error.advice}", now)
         return named + self._enter(Phase.FINISHED, now, received, expected)
+
+    def _two_faced(self) -> list[Culprit]:
+        """Evict who is proved to have signed two different bundles, although the first may have been heard by now.
+
+        v1.5.11 counts the first when the second comes after the phase. But some nodes may have got the second one
+        first, and made another key or another group: with the proof in our hands, its author is out. How far this
+        helps, and what would be needed for certainty: docs/decisions/0008-dkg-agreement.md.
+        """
+        found: list[Culprit] = []
+        for dealer in sorted(self._echo.deals.twice()):
+            found += self._complaints.convict_dealer(dealer, "dealt twice")
+        for dealer in sorted(self._echo.justifications.twice()):
+            found += self._complaints.convict_dealer(dealer, "justified twice")
+        for holder in sorted(self._echo.responses.twice()):
+            found += self._complaints.convict_holder(holder, "responded twice")
+        return found
 
     def _finish(self, combined: SharesCombined) -> list[Effect]:
         assert self._qualified is not None  # only then was the vault asked

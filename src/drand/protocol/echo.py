@@ -5,7 +5,7 @@ disk, and only then passed on, to all other nodes, the one it came from too: a n
 complain about a dealer whom all others accept.
 
 A deal of which every other node has sent us its copy is one that every other node has: until then, somebody may still
-hold another deal of the same dealer (`deals_echoed`). It is the same with responses.
+hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications.
 
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
@@ -168,6 +168,14 @@ class EchoBroadcast:
         complains, they wait for a justification that this node will never send, and evict it.
         """
         return self.responses.fewest_copies() >= len(self.peers)
+
+    def justifications_echoed(self) -> bool:
+        """True once every justification that counts came in from every other node: a second face shows by then.
+
+        In v1.5.11 a node ends at once when every dealer has justified, which one holder brings about that complains of
+        all. If it shows another justification of its own to others, they evict it, and this node does not.
+        """
+        return self.justifications.fewest_copies() >= len(self.peers)
 
     def proofs(self) -> tuple[Bundle, ...]:
         """The pairs of bundles that prove equivocation."""

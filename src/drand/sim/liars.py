@@ -18,7 +18,6 @@ from drand.model.bundles import (
     DealBundle,
     Justification,
     JustificationBundle,
-    Response,
     ResponseBundle,
     session_id,
 )
@@ -82,30 +81,6 @@ class Liar:
         return self.scheme.bls.sign(self.keys.secret, self.chance.randbytes(16))
 
 
-class TwoDeals(Liar):
-    """The equivocating dealer. Its second face comes from a second vault that knows nothing of the first."""
-
-    def __init__(self, keys: KeyPair, entropy: SeededEntropy, chance: random.Random) -> None:
-        super().__init__(keys, entropy, chance)
-        self._other: Bundle | None = None
-
-    def signed(self, request: VaultRequest, reply: VaultReply) -> VaultReply:
-        """As in Liar."""
-        if isinstance(request, DealShares) and self._other is None:
-            second = Vault(self.keys, MemoryStateFile(), entropy=self.entropy, clock=_NoClock()).answer(request)
-            assert isinstance(second, SharesDealt)
-            self._other = second.bundle
-        return reply
-
-    def said(self, message: Message, place: int, others: int) -> list[Message]:
-        """As in Liar."""
-        match message, self._other:
-            case DkgPacket(DealBundle() as bundle), DealBundle() as other if bundle.author == other.author:
-                return [DkgPacket(other) if 2 * place < others else message]
-            case _:
-                return [message]
-
-
 class BadShare(Liar):
     """Seals rubbish to one holder; what the others get is in order. Justified by the machine when complained about."""
 
@@ -132,6 +107,12 @@ class BadShareUnjustified(BadShare):
         return [] if silent else [message]
 
 
+def _false(bundle: JustificationBundle) -> JustificationBundle:
+    """The same holders, with a share that is right for none of them."""
+    shown = tuple(Justification(one.share_index, (1).to_bytes(32, "big")) for one in bundle.justifications)
+    return replace(bundle, justifications=shown, signature=b"")
+
+
 class FalseJustification(BadShare):
     """The same, and what it shows when it is asked to is wrong, too."""
 
@@ -139,40 +120,83 @@ class FalseJustification(BadShare):
         """As in Liar."""
         match reply:
             case SharesShown(request_id, JustificationBundle() as bundle):
-                wrong = (1).to_bytes(32, "big")
-                shown = tuple(Justification(one.share_index, wrong) for one in bundle.justifications)
-                altered = self.resigned(replace(bundle, justifications=shown, signature=b""))
+                altered = self.resigned(_false(bundle))
                 assert isinstance(altered, JustificationBundle)
                 return SharesShown(request_id, altered)
             case _:
                 return super().signed(request, reply)
 
 
-def _verdicts(bundle: ResponseBundle, *, valid: bool) -> ResponseBundle:
-    responses = tuple(Response(response.dealer_index, valid) for response in bundle.responses)
+def _complaints(bundle: ResponseBundle, *, spared: Index | None = None) -> ResponseBundle:
+    """Complaints about all dealers but `spared`."""
+    responses = tuple(replace(response, valid=response.dealer_index == spared) for response in bundle.responses)
     return replace(bundle, responses=responses, signature=b"")
 
 
-class TwoResponses(Liar):
-    """Signs two verdicts, and tells each half of the nodes another one."""
+class TwoFaced(Liar):
+    """Signs two bundles of one type, and tells each half of the nodes another one. `_other` is the second."""
 
     def __init__(self, keys: KeyPair, entropy: SeededEntropy, chance: random.Random) -> None:
         super().__init__(keys, entropy, chance)
         self._other: Bundle | None = None
 
+    def said(self, message: Message, place: int, others: int) -> list[Message]:
+        """As in Liar."""
+        other = self._other
+        if isinstance(message, DkgPacket) and other is not None:
+            bundle = message.bundle
+            if type(bundle) is type(other) and bundle.author == other.author:
+                return [DkgPacket(other) if 2 * place < others else message]
+        return [message]
+
+
+class TwoDeals(TwoFaced):
+    """The equivocating dealer. Its second face comes from a second vault that knows nothing of the first."""
+
+    def signed(self, request: VaultRequest, reply: VaultReply) -> VaultReply:
+        """As in Liar."""
+        if isinstance(request, DealShares) and self._other is None:
+            second = Vault(self.keys, MemoryStateFile(), entropy=self.entropy, clock=_NoClock()).answer(request)
+            assert isinstance(second, SharesDealt)
+            self._other = second.bundle
+        return reply
+
+
+class TwoResponses(TwoFaced):
+    """Two verdicts: all is well, and nothing is."""
+
     def signed(self, request: VaultRequest, reply: VaultReply) -> VaultReply:
         """As in Liar."""
         if isinstance(reply, DealsJudged) and reply.bundle is not None and self._other is None:
-            self._other = self.resigned(_verdicts(reply.bundle, valid=False))
+            self._other = self.resigned(_complaints(reply.bundle))
         return reply
 
-    def said(self, message: Message, place: int, others: int) -> list[Message]:
+
+class TwoVerdicts(TwoFaced):
+    """The same, without a complaint about itself, for which it would be evicted as a dealer anyway."""
+
+    def signed(self, request: VaultRequest, reply: VaultReply) -> VaultReply:
         """As in Liar."""
-        match message, self._other:
-            case DkgPacket(ResponseBundle() as bundle), ResponseBundle() as other if bundle.author == other.author:
-                return [DkgPacket(other) if 2 * place < others else message]
+        if isinstance(reply, DealsJudged) and reply.bundle is not None and self._other is None:
+            self._other = self.resigned(_complaints(reply.bundle, spared=reply.bundle.share_index))
+        return reply
+
+
+class TwoJustifications(TwoFaced, BadShare):
+    """Complains about everybody else, so that all dealers justify and the phase can end; then it justifies twice."""
+
+    def signed(self, request: VaultRequest, reply: VaultReply) -> VaultReply:
+        """As in Liar."""
+        match reply:
+            case DealsJudged(request_id, ResponseBundle() as bundle):
+                altered = self.resigned(_complaints(bundle, spared=bundle.share_index))
+                assert isinstance(altered, ResponseBundle)
+                return DealsJudged(request_id, altered)
+            case SharesShown(_, JustificationBundle() as bundle):
+                self._other = self.resigned(_false(bundle))
+                return reply
             case _:
-                return [message]
+                return super().signed(request, reply)
 
 
 class Complainer(Liar):
@@ -182,7 +206,7 @@ class Complainer(Liar):
         """As in Liar."""
         match request, reply:
             case JudgeDeals(), DealsJudged(request_id, ResponseBundle() as bundle):
-                altered = self.resigned(_verdicts(bundle, valid=False))
+                altered = self.resigned(_complaints(bundle))
                 assert isinstance(altered, ResponseBundle)
                 return DealsJudged(request_id, altered)
             case _:
@@ -303,4 +327,6 @@ LIARS: Final[dict[Lie, type[Liar]]] = {
     Lie.REPLAYER: Replayer,
     Lie.STRAY_PARTIALS: StrayPartials,
     Lie.LYING_ARCHIVE: LyingArchive,
+    Lie.TWO_VERDICTS: TwoVerdicts,
+    Lie.TWO_JUSTIFICATIONS: TwoJustifications,
 }

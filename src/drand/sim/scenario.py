@@ -28,12 +28,17 @@ class Lie(Enum):
     REPLAYER = "sends old bundles and partials again, at any time"
     STRAY_PARTIALS = "sends partials of rounds that are not due, long past, or under the indices of others"
     LYING_ARCHIVE = "serves beacons that do not verify to whoever catches up from it"
+    TWO_VERDICTS = "signs two verdicts: half of the nodes hear that all is well, half that only its own deal is"
+    TWO_JUSTIFICATIONS = "complains so that everybody justifies, and shows two justifications of a wrong share itself"
 
 
 # Whoever shows different faces to different nodes can split them where messages overtake each other (a copy of one face
 # hides the other). It takes a vote on every bundle to rule that out, which the wire of v1.5 does not have
 # (docs/decisions/0008-dkg-agreement.md). With such a liar links keep their order in this world.
-TWO_FACED = (Lie.TWO_DEALS, Lie.TWO_RESPONSES)
+TWO_FACED = (Lie.TWO_DEALS, Lie.TWO_RESPONSES, Lie.TWO_VERDICTS, Lie.TWO_JUSTIFICATIONS)
+
+# These came later. They take every other turn of a lie like them, so that older seeds still tell the same story.
+EVERY_OTHER_TURN = {Lie.TWO_RESPONSES: Lie.TWO_VERDICTS, Lie.FALSE_JUSTIFICATION: Lie.TWO_JUSTIFICATIONS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,14 @@ class Scenario:
         return self.rounds - self.calm_rounds
 
 
+def _lie_of(seed: int) -> Lie | None:
+    turns = (None, *(lie for lie in Lie if lie not in EVERY_OTHER_TURN.values()))
+    lie = turns[seed % len(turns)]
+    if lie in EVERY_OTHER_TURN and seed // len(turns) % 2 == 0:
+        return EVERY_OTHER_TURN[lie]
+    return lie
+
+
 def scenario_of(seed: int, *, scheme: Scheme | None = None) -> Scenario:
     """The scenario of one seed: every size, threshold, lie and mixture of faults comes up within a few dozen seeds.
 
@@ -90,8 +103,7 @@ def scenario_of(seed: int, *, scheme: Scheme | None = None) -> Scenario:
     """
     chance = random.Random(f"scenario {seed}")
     size = chance.randint(4, 7)
-    lies = (None, *Lie)
-    lie = lies[seed % len(lies)]
+    lie = _lie_of(seed)
     spare = size - minimum_threshold(size)
     ceremony_crashes = chance.randint(0, spare - (lie is not None))
     threshold = chance.randint(minimum_threshold(size), size - (lie is not None) - ceremony_crashes)

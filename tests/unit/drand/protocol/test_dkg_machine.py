@@ -6,6 +6,7 @@ import pytest
 
 from collective.errors import BadSetting, InvalidSignature
 from collective.machine import Persist, WakeAt
+from drand.model.bundles import Justification, JustificationBundle, Response
 from drand.model.chain import Index
 from drand.model.records import Phase, PhaseEntered
 from drand.model.vault_messages import (
@@ -168,7 +169,8 @@ def test_the_result_names_nodes_key_and_share(bench):
 def test_a_complaint_leads_to_justifications(bench):
     bench.vaults[0].corrupt_for = frozenset({2})
     bench.to_responding()
-    effects = bench.respond(1, 2, 3)
+    assert asked(bench.respond(1, 2, 3)) == []
+    effects = bench.copies()
     (request,) = asked(effects)
     assert isinstance(request, ShowShares)
     assert request.holders == (2,)
@@ -178,15 +180,69 @@ def test_a_complaint_leads_to_justifications(bench):
     assert isinstance(asked(effects)[0], CombineShares)
 
 
-def test_justifications_of_all_dealers_end_the_phase_at_once(bench):
+def test_an_answer_with_two_faces_is_waited_for_although_somebody_complains(bench):
+    """Who complains to some and not to others would be a member for those who go on with its complaint at once."""
+    bench.to_responding()
+    bench.respond(1, 2)
+    complaint = bench.vaults[3].signed(replace(bench.verdicts(3), responses=(Response(Index(1), valid=False),)))
+    assert asked(bench.hear(complaint)) == []
+    (named,) = facts(bench.hear(bench.verdicts(3)), CulpritNamed)
+    assert (named.index, named.proved) == (3, True)
+    bench.answer(bench.due(START + 20))
+    for place in (1, 2):
+        bench.hear(bench.vaults[place].show(bench.terms, (Index(3),)))
+    (combine,) = asked(bench.due(START + 30))
+    assert combine.dealers == (0, 1, 2)
+
+
+def to_justifying(bench):
+    """Node 3 is silent as a holder, so that every dealer has to show its share."""
     bench.to_responding()
     bench.respond(1, 2)
     effects = bench.due(START + 20)
     assert asked(effects)[0].holders == (3,)
     bench.answer(effects)
-    for place in (1, 2, 3):
-        effects = bench.hear(bench.vaults[place].show(bench.terms, (Index(3),)))
+    return [vault.show(bench.terms, (Index(3),)) for vault in bench.vaults]
+
+
+def test_justifications_of_all_dealers_end_the_phase_once_everybody_has_passed_them_on(bench):
+    shown = to_justifying(bench)
+    for copies in range(3):
+        for bundle in shown:
+            effects = bench.hear(bundle)
+        assert (asked(effects) == []) == (copies < 2)
     assert isinstance(asked(effects)[0], CombineShares)
+
+
+def test_a_second_justification_convicts_its_dealer_whichever_came_first(bench):
+    shown = to_justifying(bench)
+    for bundle in shown:
+        assert asked(bench.hear(bundle)) == []
+    other = (Justification(Index(3), (1).to_bytes(32, "big")),)
+    (named,) = facts(bench.hear(bench.vaults[2].signed(replace(shown[2], justifications=other))), CulpritNamed)
+    assert (named.index, named.proved) == (2, True)
+    ended = bench.due(START + 30)
+    assert asked(ended) == []  # node 3 was silent and node 2 is out: two of four are fewer than the threshold
+    assert isinstance(bench.machine.outcome, KeyGenerationFailed)
+
+
+@pytest.mark.parametrize(("place", "what"), [(2, "justified twice"), (3, "responded twice")])
+def test_a_proof_of_two_faces_counts_until_the_end_of_the_last_phase(bench, place, what):
+    """The first face was heard when its phase ended; others may have heard the second one first."""
+    bench.vaults[1].corrupt_for = frozenset({0})
+    bench.to_responding()
+    bench.copies()
+    bench.hear(bench.vaults[1].show(bench.terms, (Index(0),)))
+    if place == 2:
+        for share in (1, 2):
+            shown = (Justification(Index(0), share.to_bytes(32, "big")),)
+            bench.hear(bench.vaults[2].signed(JustificationBundle(Index(2), shown, bench.terms.session_id)))
+    else:
+        bench.hear(bench.vaults[3].signed(replace(bench.verdicts(3), responses=(Response(Index(0), valid=True),))))
+    ended = bench.due(START + 30)
+    assert [one.what for one in facts(ended, CulpritNamed) if what in one.what]
+    (combine,) = asked(ended)
+    assert place not in combine.dealers
 
 
 def test_late_and_stray_bundles_after_the_end_are_harmless(bench):

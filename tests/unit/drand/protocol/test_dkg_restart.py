@@ -28,7 +28,8 @@ def test_every_prefix_of_the_journal_leads_back_to_where_it_ends():
     bench = Bench()
     bench.vaults[0].corrupt_for = frozenset({2})
     bench.to_responding()
-    bench.answer(bench.respond(1, 2, 3))
+    bench.respond(1, 2, 3)
+    bench.answer(bench.copies())
     bench.due(START + 30)
     phase, kept = Phase.DEALING, []
     for number, record in enumerate(bench.journal, 1):
