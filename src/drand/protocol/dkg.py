@@ -164,8 +164,9 @@ class KeyGeneration:
 
         Every bundle of the journal is passed on again, since the last of them may not have been (the others know a
         bundle by its hash), and what the vault may not have answered is asked again. A participant that had heard no
-        bundle yet starts its clock when it would have done so by itself: one that is back after the phases of the
-        others, and still finds their bundles on the way, must not hold a key generation of its own with them.
+        bundle yet starts its clock one phase after the setup, sooner than it would have without the restart: one that
+        is back after the phases of the others, and still finds their bundles on the way, must not hold a key generation
+        of its own with them.
         """
         waits_until: float | None = None
         kept: list[Bundle] = []
@@ -214,8 +215,8 @@ class KeyGeneration:
 
         Who signed two responses, or two justifications, shows each face to whom it pleases: a node that went on with
         the first one it saw would end in another group than those who saw the second. And responses do not say which
-        deal they answer, so that a second deal hides behind them. Hence, to leave a phase early, we wait until everybody
-        has passed on the same as we hold: with responses no longer than to the next alarm; with justifications, after
+        deal they answer, so that a second deal hides behind them. Hence, to leave a phase early, we wait until all have
+        passed on the same as we hold: with responses no longer than to the next alarm; with justifications, after
         which nothing comes any more, until the phase is over. A node that was down does not end with good verdicts only
         before it has heard what others send again: a proof of two faces may have passed it by.
         """

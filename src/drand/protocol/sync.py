@@ -37,6 +37,7 @@ BATCH_ROUNDS: Final = 1024  # verified together
 MAX_CHECKS: Final = 2  # batches being verified at a time
 LEAST_PATIENCE_S: Final = 2.0
 MOST_PATIENCE_S: Final = 20.0
+LEAST_PACE_ROUNDS: Final = 32  # a peer must bring us so much closer in one patience; a thousand arrive in a second
 CHECK_PATIENCE_S: Final = 120.0  # a batch takes a few seconds at most, on the slowest curve
 WARN_EVERY: Final = 5  # failures for one round in a row, one or two a period: less is normal while a chain catches up
 
@@ -68,15 +69,15 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Stall:
-    """How many times in a row something stayed as it was."""
+    """How many times in a row something did not get better."""
 
     what: int = 0
     least: int = 0
     ticks: int = 0
 
-    def grows(self, what: int, value: int) -> int:
-        """The times for which `what` was the same thing and `value` did not fall below its least."""
-        if what == self.what and value >= self.least:
+    def grows(self, what: int, value: int, by: int = 1) -> int:
+        """The times for which `what` was the same thing and `value` had not fallen by `by`."""
+        if what == self.what and value > self.least - by:
             self.ticks += 1
         else:
             self.what, self.least, self.ticks = what, value, 0
@@ -148,8 +149,9 @@ class Sync:
         return sorted(turned, key=lambda node: node.index in self._liars)
 
     def on_tick(self, current: Round) -> list[Effect]:
-        """Watch over what runs, once a round: leave a peer that does not bring us closer to the current round, so that
-        nobody holds us by sending a beacon now and then, and start over when a check never comes back.
+        """Watch over what runs, once a round: leave a peer that brings us closer to the current round at less than
+        LEAST_PACE_ROUNDS a patience, so that nobody holds us by sending a beacon now and then, and start over when a
+        check never comes back. When all peers are slow, their turn comes again at the next wish.
         """
         period_s = self._group.period_s
         if self._checks and self._unanswered.grows(self._checks[0].check_id, 0) * period_s >= CHECK_PATIENCE_S:
@@ -157,7 +159,8 @@ class Sync:
         stream = self._stream
         if stream is None:
             return []
-        if self._stalled.grows(stream.call_id, current - self._tip.round) * period_s < self._patience_s:
+        stalled = self._stalled.grows(stream.call_id, current - self._tip.round, LEAST_PACE_ROUNDS)
+        if stalled * period_s < self._patience_s:
             return []
         self._leave_peer()
         note = self._note("info", "a peer is too slow to catch up from", stream.node, f"round {self._tip.round} so far")

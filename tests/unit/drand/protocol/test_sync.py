@@ -278,11 +278,18 @@ def test_a_peer_that_only_keeps_pace_with_the_chain_is_left_for_the_next() -> No
     node = Behind()
     node.want(10)
     assert node.tick(10) == []
-    node.receive_good(1, 2)
-    assert node.tick(11) == []
-    node.receive_good(3, 3)
-    assert node.tick(12) == ["abandon", "report Noted", "fetch 4..10 from n3:1"]
-    assert node.tick(13) == []
+    node.receive_good(1, 1)
+    assert node.tick(11) == ["abandon", "report Noted", "fetch 2..10 from n3:1"]
+    assert node.tick(12) == []
+
+
+def test_a_peer_that_sends_a_little_more_than_the_chain_grows_is_left_too() -> None:
+    node = Behind()
+    node.want(1000)
+    for current, first, last in ((1000, 1, 40), (1001, 41, 72)):
+        assert node.tick(current) == []
+        node.receive_good(first, last)
+    assert node.tick(1002) == ["abandon", "report Noted", "fetch 73..1000 from n3:1"], "31 closer"
 
 
 def test_a_fast_chain_gives_a_peer_two_seconds_at_least() -> None:
