@@ -225,3 +225,11 @@ def test_deals_are_echoed_once_each_has_come_from_every_other_node(echo):
     echo.receive(DEAL)
     echo.receive(variant(DEAL, 1))
     assert echo.deals_echoed(), "a deal that does not count is not waited for"
+
+
+@pytest.mark.parametrize(("bundle", "echoed"), [(RESPONSE, "responses_echoed"), (SHOWN, "justifications_echoed")])
+def test_answers_are_echoed_once_each_has_come_from_every_other_node(echo, bundle, echoed):
+    for _ in PEERS:
+        assert not getattr(echo, echoed)()
+        echo.receive(bundle)
+    assert getattr(echo, echoed)()
