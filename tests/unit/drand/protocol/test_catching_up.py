@@ -40,6 +40,18 @@ def test_a_node_behind_by_one_round_fetches_it_at_the_next_tick_and_joins_the_ru
     assert did == ["persist 5..5", "publish 5", "report SyncProgressed", "ask vault for 6"]
 
 
+def test_synced_rounds_take_the_partials_that_were_held_for_them_along() -> None:
+    """A node that gets every round from a peer would else keep the partials of all of them."""
+    alone = Alone(head=4, now=COMMITTEE.due(5) - 1)
+    alone.hear(COMMITTEE.partial(1, 5), COMMITTEE.due(5))
+    alone.tick(6)
+    now = COMMITTEE.due(6) + 0.2
+    alone.noticed(alone.node.handle(BeaconsReceived(alone.stream, COMMITTEE.beacons(5, 5)), now))
+    assert alone.node._aggregation.count(Round(5)) == 1
+    alone.noticed(alone.node.handle(BeaconsChecked(alone.check, frozenset()), now))
+    assert alone.node._aggregation.count(Round(5)) == 0
+
+
 def test_facts_say_how_far_behind_we_are() -> None:
     stage = Stage(COMMITTEE, now=COMMITTEE.due(1) - 1)
     for index in range(4):
