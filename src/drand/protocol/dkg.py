@@ -132,6 +132,8 @@ class KeyGeneration:
                 return [WakeAt(PHASE_ALARM, now + self._clock.phase_s / RETRIES_PER_PHASE)]
             case VaultRefused():
                 return self._fail(f"the vault refused: {reply.reason}", now)
+            case SharesShown() if self._clock.long_over(Phase.JUSTIFYING):  # nobody counts it any more: we are out
+                return self._fail("our answer to complaints was ready only after the others had ended", now)
             case SharesDealt() | DealsJudged() | SharesShown():
                 self._asked = None
                 sent = [] if reply.bundle is None else self._send(reply.bundle)

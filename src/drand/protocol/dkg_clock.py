@@ -50,6 +50,10 @@ class PhaseClock:
         """True when the time of `phase` has passed; that of FINISHED is one phase more, for the vault to combine."""
         return self._halves >= _OVER[phase]
 
+    def long_over(self, phase: Phase) -> bool:
+        """True when the time of `phase` has passed for everybody, whose clocks started within half a phase of ours."""
+        return self._halves > _OVER[phase]
+
     @property
     def last_middle_passed(self) -> bool:
         """True when no phase will reach its middle any more."""

@@ -87,6 +87,19 @@ def test_what_the_vault_may_not_have_answered_is_asked_again(bench):
     assert again.request_id != before.request_id
 
 
+@pytest.mark.parametrize(("back_s", "late"), [(34, False), (36, True)])
+def test_a_node_that_is_back_when_nobody_hears_its_justification_any_more_has_failed(bench, back_s, late):
+    """The others have left it out; what it heard until it went down would give it a group of its own."""
+    bench.to_responding()
+    bench.respond(1, 2)
+    bench.due(START + 20)
+    machine = bench.machine = bench.fresh("second")
+    answered = bench.answer(machine.replay(bench.journal, START + back_s), START + back_s)
+    assert machine.phase is Phase.FAILED  # node 3 was silent, and nobody else has justified
+    assert (sent(answered) == []) == late
+    assert ("after the others had ended" in machine.outcome.reason) == late
+
+
 def test_a_failed_session_stays_failed(bench):
     (request,) = asked(bench.start())
     bench.keep(bench.machine.on_vault_reply(VaultRefused(request.request_id, "no key here"), START))
