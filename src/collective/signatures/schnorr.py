@@ -24,15 +24,18 @@ def signature_bytes(group: PrimeGroup) -> int:
     return group.point_bytes + SCALAR_BYTES
 
 
-def sign(group: PrimeGroup, secret: SecretScalar, message: bytes, entropy: Entropy) -> bytes:
+def sign(
+    group: PrimeGroup, secret: SecretScalar, message: bytes, entropy: Entropy, *, public_key: bytes | None = None
+) -> bytes:
     """A signature on `message`; randomised, so two of them differ.
 
+    public_key  the encoded key that belongs to `secret`, where the caller has it: half of the work is making it
     The nonce is hashed from the secret and the message together with fresh randomness, so that a source which repeats
     itself does not give the key away (the hedging of RFC 8937).
     """
     nonce = _nonce(secret, message, entropy.bytes(32), group.order)
     commitment = group.encode(group.multiply(group.generator(), nonce))
-    public_key = group.encode(group.multiply(group.generator(), secret.expose()))
+    public_key = public_key or group.encode(group.multiply(group.generator(), secret.expose()))
     challenge = _challenge(commitment, public_key, message, group.order)
     response = (nonce + challenge * secret.expose()) % group.order
     return commitment + response.to_bytes(SCALAR_BYTES, "big")

@@ -6,7 +6,7 @@ Source: drand v1.5.11, crypto/schemes.go; the bn254 scheme from drand v2, crypto
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from collective.groups.bls12381 import bls12381
 from collective.groups.group import HashableGroup, PairingSuite, Point, PrimeGroup
@@ -16,6 +16,8 @@ from drand.errors import UnknownScheme
 G1_DOMAIN = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_"
 G2_DOMAIN = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_NUL_"
 BN254_DOMAIN = b"BLS_SIG_BN254G1_XMD:KECCAK-256_SVDW_RO_NUL_"
+
+MAX_KNOWN_KEYS = 512  # decoded ones
 
 DEFAULT_SCHEME = "pedersen-bls-chained"
 
@@ -78,7 +80,13 @@ class Scheme:
 
     def decode_key(self, data: bytes) -> Point:
         """Strictly decode a public key or a commitment; raises MalformedPoint (the identity is refused)."""
-        return self.key_group.decode(data)
+        return _decoded_key(self, data)
+
+
+@lru_cache(maxsize=MAX_KNOWN_KEYS)
+def _decoded_key(scheme: Scheme, data: bytes) -> Point:
+    """A ceremony meets each key four times, and the check of its subgroup costs 80 us. Refusals are not remembered."""
+    return scheme.key_group.decode(data)
 
 
 # Order of drand's own listing (`util list-schemes`), bn254 last as in v2.

@@ -16,7 +16,6 @@ everything that is signed.
 from typing import Generic, TypeVar
 
 from collective.errors import Malformed, MalformedPoint, MalformedScalar
-from collective.groups.group import Point
 from collective.machine import Persist
 from collective.sealing import ecies
 from collective.secret import SCALAR_BYTES
@@ -105,7 +104,6 @@ class EchoBroadcast:
         self.complaint_came = False  # in any response, ours too
         self._dealers = {dealer.index: dealer for dealer in terms.dealers}
         self._holders = {holder.index: holder for holder in terms.holders}
-        self._keys: dict[bytes, Point] = {}
 
     def send(self, bundle: Bundle) -> list[Effect]:
         """Keep and send a bundle of our own, which the vault has just signed."""
@@ -124,7 +122,8 @@ class EchoBroadcast:
         if not self._offer(bundle):
             return []
         self._check_size(bundle)
-        schnorr.verify(self.terms.scheme.key_group, self._key(author), bundle.hash(), bundle.signature)
+        scheme = self.terms.scheme
+        schnorr.verify(scheme.key_group, scheme.decode_key(author.key), bundle.hash(), bundle.signature)
         if isinstance(bundle, DealBundle):
             bundle = self._as_dealt(bundle)
         self._check_content(bundle)
@@ -198,11 +197,6 @@ class EchoBroadcast:
                 return self.responses.offer(bundle)
             case JustificationBundle():
                 return self.justifications.offer(bundle)
-
-    def _key(self, author: Participant) -> Point:
-        if author.key not in self._keys:
-            self._keys[author.key] = self.terms.scheme.decode_key(author.key)
-        return self._keys[author.key]
 
     def _as_dealt(self, bundle: DealBundle) -> DealBundle:
         """`bundle` with the borders that its dealer must have meant, wherever somebody on the way has put them.

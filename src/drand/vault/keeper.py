@@ -50,7 +50,7 @@ class Keeper:
 
     def sign(self, message: bytes) -> bytes:
         """A Schnorr signature by the long-term key."""
-        return schnorr.sign(self.scheme.key_group, self.keys.secret, message, self.entropy)
+        return schnorr.sign(self.scheme.key_group, self.keys.secret, message, self.entropy, public_key=self.public_key)
 
     def decode_key(self, key: bytes) -> Point:
         """A participant's long-term key; raises MalformedPoint."""

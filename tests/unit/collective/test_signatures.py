@@ -43,6 +43,13 @@ def test_a_schnorr_signature_verifies_under_its_key_and_message_only(group: Hash
 
 
 @every_group
+def test_a_signer_that_knows_its_public_key_signs_the_same_and_need_not_make_it(group: HashableGroup) -> None:
+    secret, public = key_pair(group)
+    known = schnorr.sign(group, secret, b"bundle", SeededEntropy(), public_key=group.encode(public))
+    assert known == schnorr.sign(group, secret, b"bundle", SeededEntropy())
+
+
+@every_group
 def test_a_schnorr_signature_with_a_broken_part_is_refused(group: HashableGroup) -> None:
     secret, public = key_pair(group)
     signature = schnorr.sign(group, secret, b"m", SeededEntropy())
