@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import OrderedDict
+from typing import NamedTuple
 
 import grpc
 
@@ -29,13 +30,18 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+class _Opened(NamedTuple):
+    channel: grpc.aio.Channel
+    credentials: grpc.ChannelCredentials | None
+
+
 class Channels:
     """One open channel for each peer, bounded. Roots are read once, when the first TLS peer is called."""
 
     def __init__(self, roots: bytes | None = None, *, most: int = MAX_CHANNELS) -> None:
         self._roots = Roots(roots)
         self._most = most
-        self._open: OrderedDict[Peer, grpc.aio.Channel] = OrderedDict()
+        self._open: OrderedDict[Peer, _Opened] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
         self._credentials: dict[bytes | None, grpc.ChannelCredentials] = {}  # by roots: one, or one for each namesake
 
@@ -50,20 +56,35 @@ class Channels:
 
         raises  PeerUnreachable as `credentials` does
         """
-        credentials = await self.credentials(peer) if peer.tls and peer not in self._open else None
-        channel = self._open.get(peer)
-        if channel is not None:
+        credentials = await self._wanted(peer)
+        opened = self._open.get(peer)
+        if opened is not None and opened.credentials is credentials:
             self._open.move_to_end(peer)
-            return channel
+            return opened.channel
+        if opened is not None:
+            self._close_later(self._open.pop(peer).channel)
         if credentials is not None:
             channel = grpc.aio.secure_channel(peer.address, credentials, options=CHANNEL_OPTIONS)
         else:
             channel = grpc.aio.insecure_channel(peer.address, options=CHANNEL_OPTIONS)
-        self._open[peer] = channel
+        self._open[peer] = _Opened(channel, credentials)
         if len(self._open) > self._most:
             _, oldest = self._open.popitem(last=False)
-            self._close_later(oldest)
+            self._close_later(oldest.channel)
         return channel
+
+    async def _wanted(self, peer: Peer) -> grpc.ChannelCredentials | None:
+        """Those of the open channel; where it fails, and there are namesakes, the peer may show another one by now."""
+        if not peer.tls:
+            return None
+        opened = self._open.get(peer)
+        if opened is None:
+            return await self.credentials(peer)
+        if self._roots.namesakes and opened.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            with contextlib.suppress(PeerUnreachable):  # what waits on the channel is not given up for that
+                return await self.credentials(peer)
+            opened = self._open.get(peer, opened)
+        return opened.credentials
 
     async def credentials(self, peer: Peer) -> grpc.ChannelCredentials:
         """What a TLS peer is checked against: its name is the host part of its address.
@@ -77,7 +98,7 @@ class Channels:
 
     async def close(self) -> None:
         """Close every channel; calls in progress are cancelled."""
-        channels, self._open = list(self._open.values()), OrderedDict()
+        channels, self._open = [opened.channel for opened in self._open.values()], OrderedDict()
         await asyncio.gather(*self._closing, *(channel.close() for channel in channels))
 
     def _close_later(self, channel: grpc.aio.Channel) -> None:

@@ -70,6 +70,31 @@ async def test_self_signed_certificates_of_one_name_are_each_believed(tmp_path: 
     await client.close()
 
 
+async def test_a_namesake_that_shows_another_trusted_certificate_is_believed_again(tmp_path: Path):
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    pairs = [self_signed(tmp_path / f"node{number}", "Acme Co") for number in range(2)]
+    for certificate, _ in pairs:
+        (trusted / certificate.name).write_bytes(certificate.read_bytes())
+    client = PeerClient(load_roots(trusted))
+    port = 0
+    for pair in pairs:
+        server = PeerServer(ToldNode())
+        port = (await server.start(HostPort("127.0.0.1", port), load_server_tls(*pair))).port
+        peer = Peer(f"127.0.0.1:{port}", tls=True)
+        assert any([await reached(client, peer) for _ in range(4)])  # the first may tell that the last server is gone
+        await server.stop(0)
+    await client.close()
+
+
+async def reached(client: PeerClient, peer: Peer) -> bool:
+    try:
+        await client.home(peer, OURS)
+    except PeerUnreachable:
+        return False
+    return True
+
+
 async def test_an_unknown_root_a_wrong_name_and_clear_text_are_told_apart(authority: Authority, tmp_path: Path):
     server = PeerServer(ToldNode())
     bound = await server.start(HostPort("127.0.0.1", 0), load_server_tls(*authority.issue("elsewhere.example")))
