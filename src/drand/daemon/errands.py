@@ -31,9 +31,11 @@ from drand.protocol.steps import (
     StreamEnded,
     VaultReplied,
 )
+from drand.protocol.sync import CHECK_PATIENCE_S
 from drand.vault.links import VaultLink
 
 CHECK_AGAIN_S = 5.0  # after a verification that gave no verdict
+CHECK_TRIES = int(CHECK_PATIENCE_S / CHECK_AGAIN_S)  # the machine has started over by then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +173,8 @@ class Errands:
             self._home.post(event)
 
     async def _check(self, check: CheckBeacons) -> None:
-        """Until there is a verdict: without one the machine never fetches again, and a made-up one blames a peer."""
-        while True:
+        """Until there is a verdict, or nobody waits for it any more: one that is made up would blame a peer."""
+        for _ in range(CHECK_TRIES):
             try:
                 bad = await self._checker.bad_rounds(check.group, check.beacons)
             except Exception as error:  # noqa: BLE001  # no thread, no memory, or a bug: none is about the beacons

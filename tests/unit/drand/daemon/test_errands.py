@@ -20,6 +20,7 @@ from drand.protocol.steps import (
     FetchBeacons,
     StreamEnded,
 )
+from drand.protocol.sync import CHECK_PATIENCE_S
 from tests.support.shells import Site
 
 
@@ -148,6 +149,22 @@ async def test_a_verification_that_gave_no_verdict_is_done_again(
     await settle(site)
     assert events == [BeaconsChecked(3, frozenset())]
     assert caplog.text.count("internal error while verifying beacons") == 2
+
+
+async def test_a_verification_that_never_gives_a_verdict_does_not_stay_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("drand.daemon.errands.CHECK_AGAIN_S", 0)
+
+    async def bad_rounds(_group: object, _beacons: object) -> frozenset[Round]:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(site.shell._errands._checker, "bad_rounds", bad_rounds)
+    events = posted(site)
+    site.shell._errands.check(CheckBeacons(3, site.committee.group, site.committee.beacons(1, 2)))
+    await settle(site)
+    assert events == []
+    assert caplog.text.count("internal error while verifying beacons") == CHECK_PATIENCE_S / 5
 
 
 @pytest.mark.parametrize(("fault", "retry"), [(Unavailable("asleep"), True), (ZeroDivisionError("a bug"), False)])
