@@ -108,5 +108,6 @@ def test_the_changelog_fragments_are_named_by_kind():
     kinds = {"added", "changed", "fixed", "removed", "security"}
     for path in (ROOT / "changelog.d").glob("*.md"):
         if path.name != "README.md":
-            assert path.name.split(".")[-2] in kinds, f"{name(path)}: wanted NAME.{{{','.join(sorted(kinds))}}}.md"
+            named = path.name.startswith("+") and path.name.split(".")[-2] in kinds
+            assert named, f"{name(path)}: wanted +NAME.{{{','.join(sorted(kinds))}}}.md"
             assert path.read_text().strip()
