@@ -28,8 +28,8 @@ lint: $(STAMP)  ## ruff, mypy --strict, the layer test and the tidy test
 	$(BIN)/mypy
 	$(BIN)/pytest tests/tidy
 
-docs-check: $(STAMP)  ## every command and flag is documented, and the documents' commands run
-	$(BIN)/pytest tests/tidy/test_docs.py
+docs-check: $(STAMP)  ## every command, flag, route and error is documented, and what the documents quote is there
+	$(BIN)/pytest tests/tidy/test_docs.py tests/tidy/test_*_reference.py tests/tidy/test_run_a_node.py tests/tidy/test_deploy.py
 
 proto: $(STAMP)  ## regenerate the protobuf code
 	$(BIN)/python tools/generate_proto.py

@@ -1,0 +1,50 @@
+"""docs/reference/errors.md has every exception of the source, as the classes themselves describe them."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from collective.errors import CollectiveError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("error_reference", ROOT / "tools" / "error_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TOOL = load_tool()
+ERRORS = TOOL.errors()
+
+
+def test_the_page_of_errors_is_up_to_date():
+    assert TOOL.PAGE.read_text() == TOOL.page(), "run: python tools/error_reference.py"
+
+
+def test_no_error_that_a_program_can_meet_is_left_out():
+    """What is declared is found by reading the source; here is asked what the loaded classes say."""
+    below, found = [CollectiveError], set()
+    while below:
+        kind = below.pop()
+        found.add(kind)
+        below += kind.__subclasses__()
+    ours = {kind for kind in found if kind.__module__.startswith(("collective.", "drand."))}
+    assert len(ours) > 80
+    assert {kind for kind in ours if not kind.__name__.startswith("_")} <= set(ERRORS)
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_an_error_says_what_it_means_in_a_cell_of_a_table(kind: type[Exception]):
+    row = TOOL.row(kind)
+    _, name, above, meaning, hint, _, _ = (cell.strip() for cell in row.split("|"))
+    assert name.endswith(f"{kind.__name__}`")
+    assert above
+    assert meaning.endswith(".")
+    assert not hint.endswith(".")
