@@ -7,7 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from collective.clock import Clock
+from collective.clock import Clock, monotonic_s
 from collective.errors import CollectiveError
 from drand.client.async_client import AsyncClient
 from drand.client.errors import ClientError, ForgedBeacon, SourceFault, SourceLied
@@ -22,7 +22,8 @@ from drand.store.sqlite import open_reader
 TAIL_EVERY_S = 0.02  # how often a node's store is looked at; a look costs about ten microseconds
 RETRY_S = 2.0
 FETCHES_AT_ONCE = 32  # past rounds asked for upstream at the same time
-HISTORY_PIECE = 10_000  # rounds fetched in one go, newest pieces first
+HISTORY_PIECE = 10_000  # rounds fetched in one go, the oldest missing ones first
+TELL_EVERY_S = 60.0  # how far a long history has come
 
 log = logging.getLogger("drand.relay")
 
@@ -190,7 +191,7 @@ class ChainFeeder:
 
     async def _fill(self, client: AsyncClient, archive: BeaconArchive) -> None:
         """Past rounds into the archive, from round 1 on, until there is no gap."""
-        at = Round(1)
+        at, told_s = Round(1), monotonic_s()
         while True:
             try:
                 now_due = self.info.schedule.current_round(self._clock.now()) - 1
@@ -202,6 +203,9 @@ class ChainFeeder:
                 async with aclosing(client.batches(at, end)) as batches:
                     async for batch in batches:
                         archive.put(self._hash, [one.plain for one in batch])
+                        if monotonic_s() - told_s >= TELL_EVERY_S:
+                            told_s, done = monotonic_s(), batch[-1].round
+                            log.info("chain %s: history up to round %d of %d", self._hash.hex()[:16], done, now_due)
             except CollectiveError as error:
                 self._complain("history of chain", error)
                 await asyncio.sleep(RETRY_S)

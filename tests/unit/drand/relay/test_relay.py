@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -224,6 +225,17 @@ async def test_the_whole_history_is_fetched_where_it_is_wanted(tmp_path: Path):
                         break
                 await next_round(client)
         assert [json.loads(line)["round"] for line in lines] == list(range(1, last + 1))
+
+
+async def test_a_long_history_says_how_far_it_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("drand.relay.feeding.TELL_EVERY_S", 0.0)
+    caplog.set_level("INFO", logger="drand.relay")
+    chain = LivingChain()
+    async with upstream(chain) as url, relaying(url, archive=tmp_path / "archive.sqlite", history=True):
+        await rounds_until(chain, lambda: "the archive has every round" in caplog.text)
+    assert re.search(r"chain [0-9a-f]{16}: history up to round (\d+) of \1\b", caplog.text)
 
 
 async def test_a_nodes_store_is_served_while_the_node_writes_it(tmp_path: Path):
