@@ -53,6 +53,9 @@ ONLY_FROM = {
     "datetime": ("collective/clock.py", "drand/net/", "drand/cli/", "drand/daemon/", "drand/client/"),
     "secrets": ("collective/entropy.py",),
     "random": ("collective/entropy.py", "collective/sim/", "drand/sim/"),
+    "os.urandom": ("collective/entropy.py",),
+    "os.getrandom": ("collective/entropy.py",),
+    "uuid": ("collective/entropy.py",),
     "pyblst": ("collective/groups/bls12381_blst.py",),
     "py_arkworks_bls12381": ("collective/groups/bls12381_arkworks.py",),
     "gmpy2": ("collective/groups/bn/integers.py",),
@@ -62,6 +65,18 @@ ONLY_FROM = {
     "sqlite3": ("drand/store/",),
     "aiohttp": ("drand/net/", "drand/client/"),
     "grpc": ("drand/net/", "drand/wire/gen/"),
+}
+
+# what reads the clock or the machine's randomness without importing it -> the only files that may. An event loop's own
+# time is its own affair: it says how long to nap, not what time it is.
+READERS = {
+    "os.urandom": ("collective/entropy.py",),
+    "os.getrandom": ("collective/entropy.py",),
+    "os.times": (),
+    "datetime.now": (),
+    "datetime.utcnow": (),
+    "datetime.today": (),
+    "date.today": (),
 }
 
 
@@ -83,6 +98,15 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             assert node.level == 0, f"{path}:{node.lineno}: relative imports hide the layer"
             for alias in node.names:
                 yield f"{node.module}.{alias.name}", node.lineno
+
+
+def readings(path: Path) -> Iterator[tuple[str, int]]:
+    """Calls whose last two names are those of a reader, as in datetime.datetime.now()."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = f"{ast.unparse(node.func.value).rpartition('.')[2]}.{node.func.attr}"
+            if called in READERS:
+                yield called, node.lineno
 
 
 def within(module: str, prefix: str) -> bool:
@@ -115,6 +139,19 @@ def test_imports_go_down_only_and_no_forbidden_arrow_is_drawn(path: Path):
         for why in violations(dotted(path), relative, imported)
     ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_the_clock_and_the_machines_randomness_are_read_in_two_files_only(path: Path):
+    relative = path.relative_to(SOURCE).as_posix()
+    found = [f"{relative}:{line}: {called}" for called, line in readings(path) if relative not in READERS[called]]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("line", ["datetime.datetime.now(UTC)", "datetime.now()", "os.urandom(32)"])
+def test_that_check_itself_sees_a_reader(tmp_path: Path, line: str):
+    (tmp_path / "module.py").write_text(f"def read(self):\n    return {line}\n")
+    assert [number for _, number in readings(tmp_path / "module.py")] == [2]
 
 
 def test_every_package_has_a_layer():

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_LINES = 400
 MOST_FUNCTION_LINES = 70
 TEXT = {".py", ".md", ".toml", ".yml", ".yaml", ".sh", ".txt", ".cfg", ".proto", ".json", ".conf", ".service", ""}
+TEXT |= {".ipynb", ".mjs", ".js", ".html", ".css", ".svg", ".env"}
 
 
 def tracked() -> list[Path]:
@@ -88,6 +89,7 @@ def test_no_committed_file_names_this_machine_or_a_registry_host():
             [
                 "/wor" + "k/",
                 "/far" + "m/",
+                "/ro" + "ot/",
                 "files.python" + "hosted.org",
                 "pypi" + ".org/simple",
                 "registry.npm" + "js.org",
