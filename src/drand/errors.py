@@ -31,6 +31,8 @@ class UnknownScheme(Malformed):
 class InvalidBeacon(InvalidSignature):
     """A beacon whose signature does not verify under its chain's key, or that does not follow its predecessor."""
 
+    hint = "use it for nothing, and ask another source for the round"
+
 
 class InvalidGroup(Malformed):
     """A group file or packet whose fields contradict each other."""
@@ -44,6 +46,8 @@ class InvalidChainInfo(Malformed):
 
 class InvalidRandomness(Malformed):
     """A beacon that came with a random value which is not the SHA-256 of its signature."""
+
+    hint = "take no server's word for it: randomness is the SHA-256 of a signature that verifies; ask another source"
 
 
 class UnknownBeacon(OutOfTurn):

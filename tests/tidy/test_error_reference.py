@@ -48,3 +48,11 @@ def test_an_error_says_what_it_means_in_a_cell_of_a_table(kind: type[Exception])
     assert above
     assert meaning.endswith(".")
     assert not hint.endswith(".")
+
+
+@pytest.mark.parametrize("module", ["drand.client.errors", "drand.timelock.errors"])
+def test_an_error_that_people_meet_says_what_to_try(module: str):
+    """Those that others descend from may leave it to them."""
+    kinds = [kind for kind in ERRORS if kind.__module__ == module and not kind.__subclasses__()]
+    assert len(kinds) > 5
+    assert [kind.__name__ for kind in kinds if not kind.hint] == []

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 60.0  # how long after its time the round may take to reach the servers
 ASK_AGAIN_S = 1.0
 DEFAULT_CHAIN = "quicknet"
+ANOTHER_LIST = "give the list as it was then, byte for byte; a changed one needs a draw of its own"
 _HIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # moves the cursor, turns text around
 
 
@@ -121,7 +122,7 @@ def new_announcement(
 def require_list(announced: Announcement, entries: Sequence[str]) -> None:
     """Raise BadSetting, before any waiting, unless the list is the announced one."""
     if commit(entries, announced.commitment.winners_wanted) != announced.commitment:
-        raise BadSetting("the list is not the one that was announced: its hash differs")
+        raise BadSetting("the list is not the one that was announced: its hash differs", hint=ANOTHER_LIST)
 
 
 def read(path: Path, most_bytes: int) -> bytes:
@@ -130,7 +131,7 @@ def read(path: Path, most_bytes: int) -> bytes:
         with path.open("rb") as file:
             data = file.read(most_bytes + 1)
     except OSError as error:
-        raise BadSetting(f"cannot read {path}: {error.strerror}") from error
+        raise BadSetting(f"cannot read {path}: {error.strerror}", hint="check the name and who may read it") from error
     if len(data) > most_bytes:
         raise BadSetting(f"{path} has more than {most_bytes} bytes")
     return data

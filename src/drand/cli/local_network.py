@@ -26,6 +26,8 @@ LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000  # Linux gives 32768 and above to out
 class CommandFailed(DrandError):
     """One of the ordinary commands did not succeed."""
 
+    hint = "with --folder DIR everything is kept, the daemons' logs too"
+
 
 class NodeDied(Unavailable):
     """A daemon ended before it was ready."""

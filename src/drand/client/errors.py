@@ -159,6 +159,8 @@ class SourceBehind(SourceFault):
 class RoundMissing(SourceFault, BeaconNotFound):
     """A source does not have the round: it lags, it began later, or the round failed."""
 
+    hint = "ask again in a moment, or give more sources"
+
 
 class ChainNotServed(SourceFault, UnknownBeacon):
     """A source does not serve the chain that was asked for."""
@@ -182,6 +184,8 @@ class RoundTooEarly(ClientError, TooEarly):
 
 class BeforeGenesis(ClientError, BadSetting):
     """A moment before the chain's first round."""
+
+    hint = "ask for a moment from the chain's beginning on; `info()` has it"
 
 
 class ClockSuspect(ClientError, BadSetting):
@@ -226,6 +230,10 @@ class ChainRetired(ChainStale):
 class InvalidReceipt(ClientError, InvalidSignature):
     """A draw receipt whose winners do not follow from its list and its beacon."""
 
+    hint = "believe none of it; ask who held the draw for the list and for what was announced"
+
 
 class ClientClosed(ClientError):
     """The client was closed before the call, or while it was under way."""
+
+    hint = "make a new client, or close this one later"

@@ -52,6 +52,8 @@ class MethodMissing(PeerRefused):
 class OtherRound(Malformed):
     """A peer answered with another round than the one it was asked for."""
 
+    hint = "ask another node, and tell the operator of this one"
+
 
 class DaemonAbsent(Unavailable):
     """Nobody listens on the control address."""

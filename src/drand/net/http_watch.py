@@ -177,7 +177,10 @@ def open_access_log(where: str) -> TextIO | None:
     try:
         return Path(where).open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise BadSetting(f"cannot write the access log {where}: {error.strerror}") from error
+        raise BadSetting(
+            f"cannot write the access log {where}: {error.strerror}",
+            hint="check the folder and who may write there; `-` is standard output",
+        ) from error
 
 
 def new_watch(

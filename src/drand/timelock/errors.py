@@ -34,6 +34,8 @@ class NoIdentityMatched(BadSetting):
 class UnsuitableChain(BadSetting):
     """A chain whose rounds nothing can be encrypted to."""
 
+    hint = "choose an unchained chain that goes on, such as quicknet"
+
 
 class NotAnAgeFile(Malformed):
     """Something else than an age file of version 1, armored or not."""
