@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -65,6 +66,15 @@ def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text()
     pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("*/*.md")]
     assert [page for page in pages if not page.startswith("decisions/") and f"({page})" not in index] == []
+
+
+def test_every_dependency_has_its_reason():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        re.match(r"[\w-]+", line)[0] for line in (*project["dependencies"], *project["optional-dependencies"]["fast"])
+    }
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs" / "decisions" / "0013-dependencies.md").read_text(), re.M)
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} - {"fast"} == wanted
 
 
 def test_every_link_between_documents_leads_to_a_file():
