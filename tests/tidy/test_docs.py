@@ -41,6 +41,7 @@ def test_every_command_and_every_flag_is_documented(path: str, command):
     for option in TOOL.options(command):
         assert option.help, f"{path} {option.opts} has no help"
         assert option.help in text
+        assert option.is_flag or option.metavar, f"{path} {option.opts}: what does it take?"
         for name in (*option.opts, *TOOL.variables(option)):
             assert f"`{name}`" in text, f"{path}: {name} is not documented"
 

@@ -47,13 +47,21 @@ def fetch(address: str, path: str) -> bytes:
 @click.command()
 @click.option("--nodes", default=5, show_default=True, type=Whole(2, 64), metavar="N", help="How many daemons.")
 @click.option("--threshold", type=Whole(1), metavar="T", help="How many of them make a round (default: over half).")
-@click.option("--period", default="3s", show_default=True, help="Time between two rounds, a Go duration.")
+@click.option("--period", default="3s", show_default=True, metavar="DURATION", help="Time between two rounds.")
 @click.option(
-    "--scheme", default=SCHEME_NAMES[0], show_default=True, type=click.Choice(SCHEME_NAMES), help="The scheme."
+    "--scheme",
+    default=SCHEME_NAMES[0],
+    show_default=True,
+    type=click.Choice(SCHEME_NAMES),
+    metavar="NAME",
+    help=f"The signature scheme: {', '.join(SCHEME_NAMES)}.",
 )
 @click.option("--rounds", default=0, show_default=True, type=Whole(0), metavar="N", help="End after so many; 0 never.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Keep everything here (a fresh folder); else it is removed."
+    "--folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep everything here (a fresh folder); else it is removed.",
 )
 def demo(nodes: int, threshold: int | None, period: str, scheme: str, rounds: int, folder: Path | None) -> int:
     """Run a whole network on this machine.

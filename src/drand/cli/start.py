@@ -62,7 +62,9 @@ def check_folder(folder: Path) -> None:
 @VERBOSE
 @click.option("--db", default="bolt", show_default=True, metavar="ENGINE", help="bolt: the built-in store.")
 @click.option("--pg-dsn", metavar="DSN", help="Taken for compatibility; used with another engine only.")
-@click.option("--memdb-size", type=int, default=2000, help="Taken for compatibility; used with another engine only.")
+@click.option(
+    "--memdb-size", type=int, default=2000, metavar="N", help="Taken for compatibility; used with another engine only."
+)
 @click.option("--from", "from_group", type=FILE, metavar="FILE", help="Taken for compatibility; changes nothing.")
 @click.option("--push", is_flag=True, help="Taken for compatibility; changes nothing.")
 @click.option(

@@ -30,7 +30,9 @@ TELL_EVERY_S = 2.0
 
 @click.command()
 @click.option(
-    "--chain", help=f"A built-in chain ({', '.join(PUBLIC_CHAINS)}), its hash, or a chain info file (v1 or v2 JSON)."
+    "--chain",
+    metavar="NAME|HASH|FILE",
+    help=f"A built-in chain ({', '.join(PUBLIC_CHAINS)}), its hash, or a chain info file (v1 or v2 JSON).",
 )
 @click.option("--public-key", metavar="HEX", help="The group's key, instead of a chain; with --scheme.")
 @click.option("--scheme", metavar="NAME", help=f"The scheme of --public-key: {', '.join(SCHEME_NAMES)}.")
