@@ -10,7 +10,14 @@ docs/howto/timelock.md shows more; docs/spec/tlock-stanza.md gives the bytes.
 """
 
 from drand.errors import TooEarly
-from drand.timelock.asynchronous import AsyncReader, AsyncWriter, decrypt_stream_async, encrypt_stream_async
+from drand.timelock.asynchronous import (
+    AsyncReader,
+    AsyncWriter,
+    decrypt_bytes_async,
+    decrypt_stream_async,
+    encrypt_bytes_async,
+    encrypt_stream_async,
+)
 from drand.timelock.errors import (
     DamagedArmor,
     DamagedHeader,
@@ -58,9 +65,11 @@ __all__ = [
     "X25519Identity",
     "X25519Recipient",
     "decrypt_bytes",
+    "decrypt_bytes_async",
     "decrypt_stream",
     "decrypt_stream_async",
     "encrypt_bytes",
+    "encrypt_bytes_async",
     "encrypt_stream",
     "encrypt_stream_async",
     "inspect",

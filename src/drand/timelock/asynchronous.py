@@ -1,9 +1,11 @@
-"""The streams of `drand.timelock.streams` for an event loop.
+"""What `drand.timelock.streams` does, for an event loop.
 
 Pieces are read and written with `await`; the ciphers run in between, about a quarter of a millisecond a piece.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from io import BytesIO
 from typing import Protocol
 
 from collective.entropy import Entropy, SystemEntropy
@@ -26,6 +28,41 @@ class AsyncWriter(Protocol):
     async def write(self, data: bytes, /) -> object:
         """Take all of `data`."""
         ...
+
+
+class _Memory:
+    """Bytes as a reader and as a writer; others get their turn after each piece."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self._stream = BytesIO(data)
+
+    async def read(self, size: int, /) -> bytes:
+        await asyncio.sleep(0)
+        return self._stream.read(size)
+
+    async def write(self, data: bytes, /) -> None:
+        self._stream.write(data)
+
+    def content(self) -> bytes:
+        return self._stream.getvalue()
+
+
+async def encrypt_bytes_async(
+    data: bytes, recipients: Sequence[Recipient], *, armor: bool = False, entropy: Entropy | None = None
+) -> bytes:
+    """As `encrypt_bytes`, without keeping the event loop from its other work for long."""
+    written = _Memory()
+    await encrypt_stream_async(_Memory(data), written, recipients, armor=armor, entropy=entropy)
+    return written.content()
+
+
+async def decrypt_bytes_async(
+    data: bytes, identities: Sequence[Identity | AsyncIdentity], *, allow_no_chunk: bool = False
+) -> bytes:
+    """As `decrypt_bytes`; identities may be of both kinds."""
+    opened = _Memory()
+    await decrypt_stream_async(_Memory(data), opened, identities, allow_no_chunk=allow_no_chunk)
+    return opened.content()
 
 
 async def encrypt_stream_async(

@@ -8,7 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collective.errors import BadSetting, CollectiveError
+from drand.model.chain import Beacon, Round
 from drand.timelock import (
+    AsyncTlockIdentity,
     DamagedArmor,
     DamagedHeader,
     DamagedPayload,
@@ -20,9 +22,11 @@ from drand.timelock import (
     WrongChain,
     X25519Identity,
     decrypt_bytes,
+    decrypt_bytes_async,
     decrypt_stream,
     decrypt_stream_async,
     encrypt_bytes,
+    encrypt_bytes_async,
     encrypt_stream,
     encrypt_stream_async,
 )
@@ -325,3 +329,37 @@ async def test_the_asynchronous_streams_write_and_read_the_same_files(size: int,
     assert opened.stream.getvalue() == content(size)
     with pytest.raises(CollectiveError):
         await decrypt_stream_async(AsyncPipe(written.stream.getvalue()[:-40]), AsyncPipe(), [KEY])
+
+
+class AsyncChain:
+    """A chain's rounds, to be awaited."""
+
+    def __init__(self, chain: LockedChain) -> None:
+        self._chain = chain
+
+    async def get(self, round_: Round) -> Beacon:
+        await asyncio.sleep(0)
+        return self._chain.get(round_)
+
+
+@both_forms
+async def test_bytes_are_locked_and_opened_in_an_event_loop_that_goes_on_with_its_work(armor: bool):
+    chain, turns = LockedChain("bls-unchained-g1-rfc9380"), 0
+
+    async def other_work() -> None:
+        nonlocal turns
+        while turns < 1_000_000:
+            turns += 1
+            await asyncio.sleep(0)
+
+    working = asyncio.ensure_future(other_work())
+    data = content(20 * CHUNK_BYTES)
+    written = await encrypt_bytes_async(data, [TlockRecipient(chain.info, 7)], armor=armor)
+    after_locking = turns
+    assert await decrypt_bytes_async(written, [AsyncTlockIdentity(chain.info, AsyncChain(chain))]) == data
+    working.cancel()
+    assert after_locking >= 5
+    assert turns >= after_locking + 5
+    assert decrypt_bytes(written, [TlockIdentity(chain.info, chain)]) == data
+    with pytest.raises(CollectiveError):
+        await decrypt_bytes_async(written[:-40], [AsyncTlockIdentity(chain.info, AsyncChain(chain))])
