@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -75,3 +77,37 @@ def test_every_exit_code_is_documented():
     assert codes == {code for code, _ in TOOL.exit_codes()}
     for code, meaning in TOOL.exit_codes():
         assert f"| {code} | {meaning} |" in TOOL.PAGE.read_text()
+
+
+def typed() -> Iterator[tuple[str, list[str]]]:
+    """(page, words) of every `drand ...` that stands in a block of commands or by itself in backticks."""
+    for page in sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))):
+        if page == TOOL.PAGE or "changelog.d" in page.parts:
+            continue
+        text = page.read_text().replace("\\\n", " ")
+        lines = re.findall(r"^(?:    |\$ )?(?:[\w=]+ )*?(drand [a-z].*)$", text, re.M) + re.findall(
+            r"`(drand [a-z][^`]*)`", text
+        )
+        for line in lines:
+            words = re.split(r"\s[|&;#>]|\s\d?>|\)", line)[0]
+            try:
+                yield page.relative_to(ROOT).as_posix(), shlex.split(words)[1:]
+            except ValueError:
+                continue  # prose with an apostrophe
+
+
+def test_the_documents_type_commands_and_flags_that_there_are():
+    known = {tuple(path.split()[1:]): command for path, command in COMMANDS}
+    seen, wrong = 0, []
+    for page, words in typed():
+        path = max((path for path in known if tuple(words[: len(path)]) == path), key=len, default=None)
+        if path is None:
+            if len(words) > 1 and (words[0],) in {known_path[:1] for known_path in known} and "<" not in words[1]:
+                wrong.append(f"{page}: {' '.join(words[:2])}")
+            continue  # a sentence, or a group of commands by itself
+        seen += 1
+        flags = {flag for option in TOOL.options(known[path]) for flag in option.opts} | {"--help", "-h"}
+        given = {word.partition("=")[0].rstrip(",.") for word in words[len(path) :] if re.match(r"--?[a-zA-Z]", word)}
+        wrong += [f"{page}: {' '.join(path)} {flag}" for flag in given - flags]
+    assert seen > 60
+    assert wrong == []
