@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from drand.net.addresses import ControlAddress, HostPort, parse_control, parse_h
 from drand.net.control_server import ControlServer
 from drand.net.descriptors import raise_limit, shares_of
 from drand.net.errors import CannotListen, PortTaken
+from drand.net.event_loop import run_loop
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.http_watch import new_watch
@@ -376,9 +376,4 @@ def run_daemon(settings: Settings) -> None:
     """Run the daemon until SIGTERM, SIGINT or `drand stop`; on uvloop where there is one."""
     memory.share_heaps()
     set_up_logging(json_lines=settings.json_logs, verbose=settings.verbose)
-    if sys.platform == "win32":
-        asyncio.run(_run(settings))
-        return
-    import uvloop
-
-    uvloop.run(_run(settings))
+    run_loop(_run(settings))

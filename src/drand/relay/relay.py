@@ -13,13 +13,14 @@ from drand.client.async_client import AsyncClient
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.packets import OUR_VERSION
 from drand.net.addresses import HostPort, parse_host_port
+from drand.net.event_loop import run_loop
 from drand.relay.chains import RelayedChain, open_shelf, worded
 from drand.relay.crew import Crew
 from drand.relay.discovery import Wanted, default_of, wanted_chains
 from drand.relay.feeding import ChainFeeder, NamedFaults
 from drand.relay.links import Counted, Told
 from drand.relay.metrics import MetricsPort, RelayCollector
-from drand.relay.serving import Front, ServedHere, prepare_process, run_loop
+from drand.relay.serving import Front, ServedHere, prepare_process
 from drand.relay.settings import RelaySettings
 from drand.store.archive import BeaconArchive
 from drand.verifying.verifiers import Verifiers

@@ -6,10 +6,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from collective.clock import SystemClock
 from collective.errors import CollectiveError, Malformed
@@ -17,6 +15,7 @@ from drand.daemon.reporting import set_up_logging
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.net.addresses import HostPort, parse_host_port
 from drand.net.descriptors import raise_limit
+from drand.net.event_loop import run_loop
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.http_watch import Tally, new_watch
@@ -224,13 +223,3 @@ def prepare_process(settings: RelaySettings) -> None:
             settings.max_readers,
             OTHER_CONNECTIONS,
         )
-
-
-def run_loop(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end; on uvloop where there is one."""
-    if sys.platform == "win32":
-        asyncio.run(main)
-        return
-    import uvloop
-
-    uvloop.run(main)
