@@ -35,6 +35,7 @@ from drand.protocol.sync import CHECK_PATIENCE_S
 from drand.vault.links import VaultLink
 
 CHECK_AGAIN_S = 5.0  # after a verification that gave no verdict
+TOO_BUSY = "RESOURCE_EXHAUSTED"  # the gRPC status of a call that was turned away unread
 CHECK_TRIES = int(CHECK_PATIENCE_S / CHECK_AGAIN_S)  # the machine has started over by then
 
 
@@ -138,8 +139,10 @@ class Errands:
         try:
             answer = await self._client.call(call.peer, call.question, self._home.metadata(), scheme=self._home.scheme)
             event = Answered(call.call_id, answer)
+        except PeerRefused as error:
+            event = CallFailed(call.call_id, error.text, busy=error.code == TOO_BUSY)
         except CollectiveError as error:
-            event = CallFailed(call.call_id, error.text if isinstance(error, PeerRefused) else str(error))
+            event = CallFailed(call.call_id, str(error))
         except Exception as error:  # noqa: BLE001  # the machine waits for an answer, whatever went wrong
             event = CallFailed(call.call_id, self._bug("calling a peer", error))
         self._finish_call(call.call_id, event)

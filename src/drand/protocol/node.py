@@ -238,8 +238,10 @@ class BeaconProcess:
                 effects = leader.on_answered(event.call_id, now)
             case SetupFollower() as follower, Answered():
                 effects = follower.on_answered(event.call_id, event.answer, now)
-            case (SetupLeader() | SetupFollower()) as setup, CallFailed():
-                effects = setup.on_call_failed(event.call_id, event.reason, now)
+            case SetupLeader() as leader, CallFailed():
+                effects = leader.on_call_failed(event.call_id, event.reason, now, busy=event.busy)
+            case SetupFollower() as follower, CallFailed():
+                effects = follower.on_call_failed(event.call_id, event.reason, now)
             case _:
                 return []
         return self._after_setup(effects, now)

@@ -7,14 +7,15 @@
 Source: drand v1.5.11, core/group_setup.go (setupManager) and drand_beacon_control.go (leaderRunSetup, pushDKGInfo).
 Unlike there, a second signal of one address with another key (or the other way round) is refused aloud, and once a
 threshold has the group the others are waited for half a phase, not a minute: whoever gets it later still joins in.
+A candidate that has no room for the call (a node of ours under a flood turns calls away) is asked again.
 """
 
 from enum import Enum
 
 from collective.errors import BadSetting, OutOfTurn
 from collective.machine import WakeAt
-from drand.model.group import MAX_GROUP_SIZE, NANOSECONDS, Group, Identity, indexed, minimum_threshold
-from drand.model.packets import GroupPush, SignalPacket
+from drand.model.group import MAX_GROUP_SIZE, NANOSECONDS, Group, Identity, Peer, indexed, minimum_threshold
+from drand.model.packets import GroupPush, Question, SignalPacket
 from drand.model.vault_messages import GroupSigned, RequestId, SignGroup, VaultRefused, VaultReply
 from drand.protocol.setup_rules import (
     ALARM,
@@ -41,6 +42,7 @@ from drand.protocol.steps import (
 )
 
 PUSH_PATIENCE_S = 60.0  # without any new answer (v1.5.11, pushDKGInfo: one minute)
+PUSH_AGAIN_S = 1.0  # to a candidate that was too busy to look at the group
 VAULT_RETRY_S = 5.0
 U32_MAX = 2**32 - 1  # the wire's bound for periods
 
@@ -103,7 +105,8 @@ class SetupLeader:
         self._deadline = 0.0
         self._group: Group | None = None
         self._sign_request: RequestId | None = None
-        self._waiting: dict[int, str] = {}  # call id -> address
+        self._waiting: dict[int, Call] = {}  # by call id
+        self._busy: list[Call] = []  # to be made again
         self._refusals: dict[str, str] = {}  # address -> why it did not accept
         self._accepted = 1  # we accept our own group
         self.stage = LeaderStage.COLLECTING
@@ -160,18 +163,23 @@ class SetupLeader:
 
     def on_answered(self, call_id: int, now: float) -> list[Effect]:
         """A candidate accepted the group."""
-        if self._waiting.pop(call_id, None) is None:
+        call = self._waiting.pop(call_id, None)
+        if call is None:
             return []
+        self._refusals.pop(call.peer.address, None)
         self._accepted += 1
         return self._after_answer(now)
 
-    def on_call_failed(self, call_id: int, reason: str, now: float) -> list[Effect]:
-        """A candidate refused the group, or did not answer."""
-        address = self._waiting.pop(call_id, None)
-        if address is None:
+    def on_call_failed(self, call_id: int, reason: str, now: float, *, busy: bool = False) -> list[Effect]:
+        """A candidate refused the group, or did not answer, or was too busy to look at it."""
+        call = self._waiting.pop(call_id, None)
+        if call is None:
             return []
-        self._refusals[address] = reason
-        return self._after_answer(now)
+        self._refusals[call.peer.address] = reason
+        if not busy:
+            return self._after_answer(now)
+        self._busy.append(call)
+        return [WakeAt(ALARM, min(now + PUSH_AGAIN_S, self._deadline))]
 
     def on_due(self, now: float) -> list[Effect]:
         """The alarm rang: too few candidates, a vault to be asked again, or candidates that do not answer the push."""
@@ -181,7 +189,7 @@ class SetupLeader:
             case LeaderStage.OVER:
                 return []
             case _ if now < self._deadline:
-                return [WakeAt(ALARM, self._deadline)]
+                return [*self._push_again(), WakeAt(ALARM, self._deadline)]
             case LeaderStage.COLLECTING:
                 return self._fail(f"only {len(self._candidates)} of {self.wanted} nodes joined within two weeks")
             case LeaderStage.PUSHING:
@@ -191,7 +199,7 @@ class SetupLeader:
         """Close what is open; the setup is over."""
         self.stage = LeaderStage.OVER
         closed: list[Effect] = [Abandon(call_id) for call_id in self._waiting]
-        self._waiting = {}
+        self._waiting, self._busy = {}, []
         return closed
 
     def _joined_fact(self, identity: Identity) -> Effect:
@@ -247,18 +255,23 @@ class SetupLeader:
         assert self._group is not None
         push = GroupPush(self._group, self._secret.expose(), self._phase_s, signature)
         self.stage = LeaderStage.PUSHING
-        calls: list[Effect] = []
-        for peer in self._group.peers_but(self._own):
-            call_id = self._ids.call()
-            self._waiting[call_id] = peer.address
-            calls.append(Call(call_id, peer, push))
-        return calls + self._after_answer(now)
+        peers = self._group.peers_but(self._own)
+        return [*(self._call(peer, push) for peer in peers), *self._after_answer(now)]
+
+    def _call(self, peer: Peer, push: Question) -> Call:
+        call = Call(self._ids.call(), peer, push)
+        self._waiting[call.call_id] = call
+        return call
+
+    def _push_again(self) -> list[Effect]:
+        busy, self._busy = self._busy, []
+        return [self._call(call.peer, call.question) for call in busy]
 
     def _after_answer(self, now: float) -> list[Effect]:
-        if not self._waiting:
+        if not self._waiting and not self._busy:
             return self._conclude()
         self._deadline = now + self._patience_s
-        return [WakeAt(ALARM, self._deadline)]
+        return [WakeAt(ALARM, min(now + PUSH_AGAIN_S, self._deadline) if self._busy else self._deadline)]
 
     @property
     def _enough(self) -> bool:
@@ -270,11 +283,11 @@ class SetupLeader:
         return min(PUSH_PATIENCE_S, self._phase_s / 2) if self._enough else PUSH_PATIENCE_S
 
     def _stop_waiting(self) -> list[Effect]:
-        for address in self._waiting.values():
-            self._refusals[address] = f"no answer for {self._patience_s:g} s"
+        for call in self._waiting.values():
+            self._refusals.setdefault(call.peer.address, f"no answer for {self._patience_s:g} s")
         # With a threshold the calls stay open: a slow candidate may yet take the group, and deal in time.
         stopped: list[Effect] = [] if self._enough else [Abandon(call_id) for call_id in self._waiting]
-        self._waiting = {}
+        self._waiting, self._busy = {}, []
         return stopped + self._conclude()
 
     def _conclude(self) -> list[Effect]:

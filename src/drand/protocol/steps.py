@@ -97,10 +97,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """The Call of this id failed: `reason` is the peer's error or the transport's."""
+    """The Call of this id failed: `reason` is the peer's error or the transport's.
+
+    busy   the peer had no room for the call and has not looked at it: the same again may be heard
+    """
 
     call_id: int
     reason: str
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

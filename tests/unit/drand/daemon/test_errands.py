@@ -54,6 +54,7 @@ async def test_a_call_comes_back_with_the_answer_the_refusal_or_the_failure(site
             None,
             PeerRefused("shared secret is incorrect", code="UNKNOWN"),
             PeerUnreachable("no route"),
+            PeerRefused("1024 calls run already", code="RESOURCE_EXHAUSTED"),
             ZeroDivisionError("a bug"),
         ]
     )
@@ -64,14 +65,15 @@ async def test_a_call_comes_back_with_the_answer_the_refusal_or_the_failure(site
             raise reply
 
     site.client.answer = answer
-    for call_id in range(4):
+    for call_id in range(5):
         site.shell._errands.call(Call(call_id, peer, AskIdentity()))
         await settle(site)
     assert events == [
         Answered(0, None),
         CallFailed(1, "shared secret is incorrect"),
         CallFailed(2, "no route"),
-        CallFailed(3, "internal error while calling a peer"),
+        CallFailed(3, "1024 calls run already", busy=True),
+        CallFailed(4, "internal error while calling a peer"),
     ]
 
 

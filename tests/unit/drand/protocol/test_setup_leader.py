@@ -267,6 +267,45 @@ def test_fewer_than_a_threshold_end_the_ceremony_with_everybodys_reason():
     )
 
 
+def test_a_candidate_that_was_too_busy_to_look_at_the_group_is_asked_again():
+    """Under a flood of calls a node turns away whatever comes, the leader's push too."""
+    leader = leading(threshold=4)
+    first, second, third = pushing(leader)
+    leader.on_answered(first.call_id, NOW)
+    leader.on_answered(second.call_id, NOW)
+    assert leader.on_call_failed(third.call_id, "1024 calls run already", NOW + 2, busy=True) == [
+        WakeAt(ALARM, NOW + 3)
+    ]
+    again, wake = leader.on_due(NOW + 3)
+    assert (again.peer, again.question) == (third.peer, third.question)
+    assert wake == WakeAt(ALARM, NOW + 60), "being turned away is no answer: it prolongs nothing"
+    assert leader.on_answered(again.call_id, NOW + 4) == []
+    assert isinstance(leader.outcome, Candidates)
+
+
+def test_another_candidates_answer_does_not_forget_the_busy_one():
+    leader = leading(threshold=4)
+    first, second, third = pushing(leader)
+    leader.on_call_failed(third.call_id, "1024 calls run already", NOW, busy=True)
+    assert leader.on_answered(first.call_id, NOW + 0.5) == [WakeAt(ALARM, NOW + 1.5)]
+    assert leader.on_answered(second.call_id, NOW + 0.5) == [WakeAt(ALARM, NOW + 1.5)]
+    assert [call.peer for call in calls(leader.on_due(NOW + 1.5))] == [third.peer]
+
+
+def test_a_candidate_that_stays_too_busy_is_given_up_with_its_reason():
+    leader = leading(threshold=4)
+    first, second, third = pushing(leader)
+    leader.on_answered(first.call_id, NOW)
+    leader.on_answered(second.call_id, NOW)
+    for second_ in range(60):
+        (again,) = calls(leader.on_due(NOW + second_)) or [third]
+        leader.on_call_failed(again.call_id, "1024 calls run already", NOW + second_, busy=True)
+    assert leader.outcome is None
+    assert leader.on_due(NOW + 60) == []
+    assert isinstance(leader.outcome, SetupFailed)
+    assert f"({third.peer.address}: 1024 calls run already)" in leader.outcome.reason
+
+
 def test_a_minute_is_counted_from_the_last_answer():
     leader = leading()
     first, *_ = pushing(leader)
