@@ -80,13 +80,16 @@ class Scheme:
 
     def decode_key(self, data: bytes) -> Point:
         """Strictly decode a public key or a commitment; raises MalformedPoint (the identity is refused)."""
-        return _decoded_key(self, data)
+        return _decoded_key(self.key_group, data)
 
 
 @lru_cache(maxsize=MAX_KNOWN_KEYS)
-def _decoded_key(scheme: Scheme, data: bytes) -> Point:
-    """A ceremony meets each key four times, and the check of its subgroup costs 80 us. Refusals are not remembered."""
-    return scheme.key_group.decode(data)
+def _decoded_key(group: PrimeGroup, data: bytes) -> Point:
+    """A ceremony meets each key four times, and the check of its subgroup costs 80 us. Refusals are not remembered.
+
+    By group and not by scheme: schemes of one name may have two backends, whose points do not mix.
+    """
+    return group.decode(data)
 
 
 # Order of drand's own listing (`util list-schemes`), bn254 last as in v2.
