@@ -22,6 +22,10 @@ class PrimeGroup(Protocol):
     order: int  # the prime
     point_bytes: int  # length of an encoded point
 
+    def __hash__(self) -> int:
+        """A group is a key of caches: it equals itself only, since another one's points are other objects."""
+        ...
+
     def generator(self) -> Point:
         """The fixed generator."""
         ...

@@ -69,7 +69,7 @@ class PublicPolynomial:
 
         raises  Malformed on an empty list, MalformedPoint naming the coefficient that is no point, or is the identity
         """
-        return cls(group, _decoded(group, tuple(encoded)))  # type: ignore[arg-type]  # a group is hashed as an object
+        return cls(group, _decoded(group, tuple(encoded)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PublicPolynomial):
