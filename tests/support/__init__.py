@@ -11,6 +11,7 @@ servers of chains   served (in memory), http_chain (honest, lying, hanging), htt
 sockets             daemons (in this process), http2_frames (by hand), authority (certificates), command_line,
                     node_folder (for commands that need no daemon), crowd
 processes           running (one process and what it prints), processes (nodes and networks), relays, chromium, ports
+programs            tools (the programs of `tools/`, loaded as modules)
 bytes               vectors (made by Go), wire_samples (nouns with real points), schemes, suites, entropy, torsion and
                     twist_points (on the curve, not in the group)
 """

@@ -1,26 +1,11 @@
 """docs/reference/errors.md has every exception of the source, as the classes themselves describe them."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
 from collective.errors import CollectiveError
+from tests.support.tools import load_tool
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def load_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("error_reference", ROOT / "tools" / "error_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TOOL = load_tool()
+TOOL = load_tool("error_reference")
 ERRORS = TOOL.errors()
 
 
