@@ -26,8 +26,9 @@ class Bench:
     def fresh(self, boot):
         ids = Ids(boot=boot)
         key = self.vaults[0].key
+        others = {vault.key: peer for vault, peer in zip(self.vaults[1:], PEERS, strict=True)}
         return KeyGeneration(
-            self.terms, key, PEERS, phase_s=self.phase_s, leader=self.leader, ids=ids, entropy=self.entropy
+            self.terms, key, others, phase_s=self.phase_s, leader=self.leader, ids=ids, entropy=self.entropy
         )
 
     def keep(self, effects):

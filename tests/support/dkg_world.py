@@ -102,13 +102,14 @@ class World:
         self._sequence = count()
         self.nodes: dict[str, Node] = {}
         self.peers = {str(place): Peer(f"node{place}:4000", tls=False) for place in range(len(members))}
+        self._keys = {str(place): vault.key for place, vault in enumerate(members)}
         self._names = {peer: name for name, peer in self.peers.items()}
         for place, vault in enumerate(members):
             name = str(place)
             self.nodes[name] = Node(name, vault, self._machine(name, vault, place == 0, 0), leader=place == 0)
 
     def _machine(self, name: str, vault: PlainVault, leader: bool, boot: int) -> KeyGeneration:
-        others = tuple(peer for other, peer in self.peers.items() if other != name)
+        others = {self._keys[other]: peer for other, peer in self.peers.items() if other != name}
         ids = Ids(boot=f"{name}.{boot}")
         return KeyGeneration(self.terms, vault.key, others, phase_s=PHASE_S, leader=leader, ids=ids)
 

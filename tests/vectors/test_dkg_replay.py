@@ -167,7 +167,7 @@ class Life:
 
     def run(self, order: int) -> KeyGeneration:
         ids = Ids()
-        machine = KeyGeneration(self.recording.terms, self.vault.key, PEERS, phase_s=10, leader=True, ids=ids)
+        machine = KeyGeneration(self.recording.terms, self.vault.key, {b"": PEERS[0]}, phase_s=10, leader=True, ids=ids)
         self.perform(machine, machine.start(0))
         for bundle in self.recording.in_order(order):
             if bundle in self.vault.recorded:

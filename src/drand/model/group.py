@@ -130,7 +130,11 @@ class Group:
 
     def peers_but(self, identity: Identity) -> tuple[Peer, ...]:
         """Everybody's address but this node's, in index order."""
-        return tuple(node.identity.peer for node in self.nodes if node.identity.address != identity.address)
+        return tuple(node.identity.peer for node in self.nodes_but(identity))
+
+    def nodes_but(self, identity: Identity) -> tuple[Node, ...]:
+        """Everybody but this node, in index order."""
+        return tuple(node for node in self.nodes if node.identity.address != identity.address)
 
     def hash(self) -> bytes:
         """The group hash, 32 bytes. Period, catch-up period, scheme and addresses are not covered.

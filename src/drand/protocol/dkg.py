@@ -10,7 +10,7 @@ Rabin (J. Cryptology 2007). Resharing: Desmedt and Jajodia (1997).
 Source of what goes over the wire: drand v1.5.11 with kyber v1.2.0, share/dkg/{dkg,protocol}.go.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from collective.errors import BadSetting, NotEnoughShares
 from collective.machine import Persist, WakeAt
@@ -51,7 +51,7 @@ class KeyGeneration:
 
     terms            what everybody agreed on
     key              our long-term public key, encoded: a dealer's, a holder's, or both
-    peers            all other nodes (in a resharing: of both groups)
+    others           all other nodes (in a resharing: of both groups), by their keys
     phase_s          length of a phase, more than 0
     leader           starts its clock at once; the others at the first bundle, or after one phase without any
 
@@ -63,7 +63,7 @@ class KeyGeneration:
         self,
         terms: DkgTerms,
         key: bytes,
-        peers: tuple[Peer, ...],
+        others: Mapping[bytes, Peer],
         *,
         phase_s: float,
         leader: bool,
@@ -76,10 +76,11 @@ class KeyGeneration:
         self._clock = PhaseClock(phase_s)
         self._ids = ids
         self._entropy = entropy
-        self._echo = EchoBroadcast(terms, peers)
         self._complaints = Complaints(terms, key)
-        if self._complaints.dealer is None and self._complaints.holder is None:
+        dealer, holder = self._complaints.dealer, self._complaints.holder
+        if dealer is None and holder is None:
             raise BadSetting("our key is in neither list of the session: we are no dealer and no holder")
+        self._echo = EchoBroadcast(terms, others, dealer=dealer, holder=holder)
         self._asked: VaultRequest | None = None  # nothing moves while the vault owes an answer
         self._refused = False  # it refused for now: ask again
         self._own: list[Bundle] = []  # what we sent, in order

@@ -1,11 +1,12 @@
 """Echo broadcast: every node passes on every new bundle once, so that what one honest node has, all of them get.
 
 A bundle is known by its hash, which leaves out the signature. It is checked before anything else happens, kept on
-disk, and only then passed on, to all other nodes, the one it came from too: a node that echoes and then forgets would
-complain about a dealer whom all others accept.
+disk, and only then passed on, to all other nodes but its author, the one it came from too: a node that echoes and then
+forgets would complain about a dealer whom all others accept.
 
 A deal of which every other node has sent us its copy is one that every other node has: until then, somebody may still
-hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications.
+hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications. The author knows
+what it signed: v1.5.11 sends it back to it all the same, and we neither send nor wait for that.
 
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
@@ -13,6 +14,7 @@ Source: drand v1.5.11, core/broadcast.go (echoBroadcast) and kyber v1.2.0, share
 everything that is signed.
 """
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from collective.errors import Malformed, MalformedPoint, MalformedScalar
@@ -62,10 +64,10 @@ class Tray(Generic[BundleT]):
         self._kept.setdefault(bundle.author, {})[hash_] = bundle
         self._copies[hash_] = copies
 
-    def fewest_copies(self) -> int:
-        """How often the rarest of the bundles that count came in."""
-        counted = (next(iter(known)) for known in self._kept.values() if len(known) == 1)
-        return min((self._copies[hash_] for hash_ in counted), default=0)
+    def copied(self, times: int, *, but: Index | None) -> bool:
+        """Whether each bundle that counts came in so many times; whatever the author `but` has sent is not looked at."""
+        counted = (next(iter(known)) for author, known in self._kept.items() if len(known) == 1 and author != but)
+        return all(self._copies[hash_] >= times for hash_ in counted)
 
     def counted(self) -> dict[Index, BundleT]:
         """The bundles that count: those of authors who sent exactly one."""
@@ -93,17 +95,25 @@ class Tray(Generic[BundleT]):
 
 
 class EchoBroadcast:
-    """The bundles of one session, and what to do with each that comes in. `peers` are all nodes but this one."""
+    """The bundles of one session, and what to do with each that comes in.
 
-    def __init__(self, terms: DkgTerms, peers: tuple[Peer, ...]) -> None:
+    others           all other nodes, by their long-term keys
+    dealer, holder   our own places in the session
+    """
+
+    def __init__(
+        self, terms: DkgTerms, others: Mapping[bytes, Peer], *, dealer: Index | None, holder: Index | None
+    ) -> None:
         self.terms = terms
-        self.peers = peers
+        self.peers = tuple(others.values())
+        self._others = others
         self.deals: Tray[DealBundle] = Tray()
         self.responses: Tray[ResponseBundle] = Tray()
         self.justifications: Tray[JustificationBundle] = Tray()
         self.complaint_came = False  # in any response, ours too
         self._dealers = {dealer.index: dealer for dealer in terms.dealers}
         self._holders = {holder.index: holder for holder in terms.holders}
+        self._dealer, self._holder = dealer, holder
 
     def send(self, bundle: Bundle) -> list[Effect]:
         """Keep and send a bundle of our own, which the vault has just signed."""
@@ -128,7 +138,8 @@ class EchoBroadcast:
             bundle = self._as_dealt(bundle)
         self._check_content(bundle)
         proof = self.keep(bundle, copies=1)
-        effects: list[Effect] = [Persist(BundleKept(bundle)), Send(self.peers, DkgPacket(bundle))]
+        audience = tuple(peer for key, peer in self._others.items() if key != author.key)
+        effects: list[Effect] = [Persist(BundleKept(bundle)), Send(audience, DkgPacket(bundle))]
         if proof is not None:
             effects.append(Report(CulpritNamed(index=proof.culprit, what=str(proof), proved=True)))
         return effects
@@ -154,11 +165,11 @@ class EchoBroadcast:
     def deals_echoed(self) -> bool:
         """True once every deal that counts came in from every other node.
 
-        From its dealer and, passed on, from all others; our own came back from everybody. Whoever answered a deal has
+        From its dealer and, passed on, from all others; our own is what we know it to be. Whoever answered a deal has
         passed it on before, so two faces of one dealer show here. Copies are counted, not attributed: a sender's
         address proves nothing, and who repeats itself only brings us back to v1.5.11, which waits for no copies.
         """
-        return self.deals.fewest_copies() >= len(self.peers)
+        return self.deals.copied(len(self.peers), but=self._dealer)
 
     def responses_echoed(self) -> bool:
         """True once every response that counts came in from every other node: a holder's second face shows by then.
@@ -166,7 +177,7 @@ class EchoBroadcast:
         In v1.5.11 a node that has heard only good verdicts ends at once. If one of the holders told others that it
         complains, they wait for a justification that this node will never send, and evict it.
         """
-        return self.responses.fewest_copies() >= len(self.peers)
+        return self.responses.copied(len(self.peers), but=self._holder)
 
     def justifications_echoed(self) -> bool:
         """True once every justification that counts came in from every other node: a second face shows by then.
@@ -174,7 +185,7 @@ class EchoBroadcast:
         In v1.5.11 a node ends at once when every dealer has justified, which one holder brings about that complains of
         all. If it shows another justification of its own to others, they evict it, and this node does not.
         """
-        return self.justifications.fewest_copies() >= len(self.peers)
+        return self.justifications.copied(len(self.peers), but=self._dealer)
 
     def proofs(self) -> tuple[Bundle, ...]:
         """The pairs of bundles that prove equivocation."""

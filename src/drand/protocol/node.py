@@ -279,7 +279,7 @@ class BeaconProcess:
         keygen = KeyGeneration(
             fresh_terms(candidates.group),
             self._identity.key,
-            candidates.group.peers_but(self._identity),
+            {node.identity.key: node.identity.peer for node in candidates.group.nodes_but(self._identity)},
             phase_s=candidates.phase_s,
             leader=candidates.leader,
             ids=self._ids,

@@ -292,7 +292,7 @@ def test_justifications_of_others_go_out_again_since_nothing_comes_after_them(be
 
 def test_a_key_in_neither_list_takes_no_part(bench):
     with pytest.raises(BadSetting):
-        KeyGeneration(bench.terms, b"nobody", PEERS, phase_s=10, leader=False, ids=Ids())
+        KeyGeneration(bench.terms, b"nobody", {}, phase_s=10, leader=False, ids=Ids())
 
 
 # ---------------------------------------------------------------- the vault
