@@ -1,5 +1,7 @@
 """Schnorr and BLS signatures, one by one."""
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +79,18 @@ def test_nobody_signs_for_the_identity_key(group: HashableGroup) -> None:
     forged = group.encode(group.multiply(group.generator(), 77)) + (77).to_bytes(32, "big")
     with pytest.raises(InvalidSignature, match="identity"):
         schnorr.verify(group, group.identity(), b"m", forged)
+
+
+@every_group
+def test_an_identity_commitment_is_refused_though_the_equation_holds(
+    group: HashableGroup,
+) -> None:
+    secret, public = key_pair(group)
+    commitment = group.encode(group.identity())
+    digest = hashlib.sha512(commitment + group.encode(public) + b"m").digest()
+    response = int.from_bytes(digest, "big") % group.order * secret.expose() % group.order
+    with pytest.raises(schnorr.MalformedSignature):
+        schnorr.verify(group, public, b"m", commitment + response.to_bytes(32, "big"))
 
 
 def test_two_schnorr_signatures_on_one_message_differ() -> None:
