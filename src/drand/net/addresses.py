@@ -11,6 +11,8 @@ DEFAULT_PEER_PORT = 8080  # what generate-keypair offers when no port is given
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65535
 
+PROXY_HEADERS = ("x-real-ip", "x-forwarded-for")  # in which a proxy says who calls
+
 # Callers whose address says nothing, so that a proxy's word counts instead (v1.5.11, net/peer.go, isPrivate).
 _BEHIND_A_PROXY = ("10.", "127.", "192.168", "100.64.", "172.16.", "169.254.")
 

@@ -8,9 +8,10 @@ honest calls may come in one turn of the loop, and their requests are read in th
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import TypeVar
 
 from drand.model.packets import Origin
 from drand.net.addresses import socket_address, socket_ip
@@ -20,6 +21,8 @@ REQUEST_PATIENCE_S = 10.0  # for a request after its headers: 4 MiB at 3.5 Mbit/
 LEAST_PATIENCE_S = 0.5  # nobody gives way before
 MAX_UNREAD = 512  # calls whose request is waited for, when more than that have had the least patience
 MAX_CALLS_PER_NETWORK = 1024  # under way: a whole group may sit behind one address (NAT, proxy)
+
+RequestT = TypeVar("RequestT")
 
 
 @lru_cache(maxsize=4096)
@@ -118,9 +121,8 @@ class WaitingRoom:
         """How many have been sent away and are not gone yet."""
         return len(self._sent_away)
 
-    @asynccontextmanager
-    async def patience(self) -> AsyncIterator[None]:
-        """Wait inside; raises TooBusy once it took too long, or too many newer calls have come."""
+    async def request(self, reading: Awaitable[RequestT]) -> RequestT:
+        """The request once it is read; raises TooBusy when it took too long, or too many newer calls have come."""
         if len(self._waiting) >= self._most:
             self.make_room()
         wait = asyncio.timeout(self._patience_s)
@@ -128,7 +130,7 @@ class WaitingRoom:
             async with wait:
                 self._waiting[wait] = asyncio.get_running_loop().time()
                 try:
-                    yield
+                    return await reading
                 finally:
                     self._waiting.pop(wait, None)
                     self._sent_away.discard(wait)

@@ -7,8 +7,9 @@ has but one: gRPC would wait for it without end (drand.net.admission).
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
@@ -16,7 +17,7 @@ from google.protobuf.message import Message
 
 from collective.errors import CollectiveError, Malformed
 from drand.model.packets import Metadata, Origin
-from drand.net.addresses import caller
+from drand.net.addresses import PROXY_HEADERS, caller
 from drand.net.admission import Admission, origin_of
 from drand.net.errors import IncompatibleVersion, TooBusy
 from drand.net.log_budget import LogBudget
@@ -169,8 +170,7 @@ def _stream(path: str, method: Stream[RequestT], manners: Manners) -> Callable[[
 
 async def _request(kind: type[RequestT], context: Context, admission: Admission) -> RequestT:
     """The one request of a call; raises Malformed, and TooBusy when it does not come."""
-    async with admission.unread.patience():
-        raw: object = await context.read()
+    raw: object = await admission.unread.request(context.read())
     if not isinstance(raw, bytes):
         raise Malformed("a call without a request")
     return parsed(kind, raw)
@@ -215,9 +215,19 @@ def carried(request: Message) -> Metadata:
 
 def who_calls(context: Context) -> Caller:
     """The caller of a running call."""
-    peer = context.peer()
-    headers = {str(key): value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return Caller(caller(peer, headers), origin_of(peer, headers))
+    headers = context.invocation_metadata() or ()
+    named = {str(key): value for key, value in headers if key in PROXY_HEADERS and isinstance(value, str)}
+    return _caller(context.peer(), named) if named else _plain_caller(context.peer())
+
+
+def _caller(peer: str, named: Mapping[str, str]) -> Caller:
+    return Caller(caller(peer, named), origin_of(peer, named))
+
+
+@lru_cache(maxsize=4096)
+def _plain_caller(peer: str) -> Caller:
+    """Whom no proxy names: one connection makes many calls."""
+    return _caller(peer, {})
 
 
 def _status(path: str, error: Exception) -> tuple[grpc.StatusCode, str]:

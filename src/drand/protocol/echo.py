@@ -5,8 +5,8 @@ disk, and only then passed on, to all other nodes but its author, the one it cam
 forgets would complain about a dealer whom all others accept.
 
 A deal of which every other node has sent us its copy is one that every other node has: until then, somebody may still
-hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications. The author knows
-what it signed: v1.5.11 sends it back to it all the same, and we neither send nor wait for that.
+hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications. The author
+knows what it signed: v1.5.11 sends it back to it all the same, and we neither send nor wait for that.
 
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
@@ -65,7 +65,7 @@ class Tray(Generic[BundleT]):
         self._copies[hash_] = copies
 
     def copied(self, times: int, *, but: Index | None) -> bool:
-        """Whether each bundle that counts came in so many times; whatever the author `but` has sent is not looked at."""
+        """Whether each bundle that counts came in so many times; those of the author `but` are not looked at."""
         counted = (next(iter(known)) for author, known in self._kept.items() if len(known) == 1 and author != but)
         return all(self._copies[hash_] >= times for hash_ in counted)
 
