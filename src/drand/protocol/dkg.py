@@ -106,7 +106,16 @@ class KeyGeneration:
         """The ceremony's setup is over. Call once, before anything else."""
         if self.leader:
             return self._begin(now)
-        return [WakeAt(PHASE_ALARM, now + self._clock.phase_s)]
+        return [WakeAt(PHASE_ALARM, now + self._clock.phase_s), *self._deal_ahead()]
+
+    def _deal_ahead(self) -> list[Effect]:
+        """Have the vault deal while we wait for the first bundle; what it says now is not heard.
+
+        It deals once in a session, so that the question of the first phase is answered at once.
+        """
+        if self._complaints.dealer is None:
+            return []
+        return [AskVault(DealShares(self._ids.request("deal-ahead"), self.terms, self._entropy))]
 
     def on_bundle(self, bundle: Bundle, now: float) -> list[Effect]:
         """A bundle came in.

@@ -23,7 +23,7 @@ from drand.model.vault_messages import (
 from drand.protocol.dkg import PHASE_ALARM, KeyGenerated, KeyGeneration, KeyGenerationFailed
 from drand.protocol.faults import WrongSession
 from drand.protocol.steps import CulpritNamed, Ids, PhaseChanged
-from tests.support.dkg_bench import PEERS, START, Bench, asked, facts, sent, wake
+from tests.support.dkg_bench import START, Bench, asked, facts, sent, wake
 
 
 @pytest.fixture
@@ -48,11 +48,23 @@ def test_the_operators_randomness_is_named_to_the_vault():
 
 def test_a_participant_waits_for_the_first_bundle():
     bench = Bench(leader=False)
-    assert bench.start() == [WakeAt(PHASE_ALARM, START + 10)]
+    waiting = bench.start()
+    assert waiting[0] == WakeAt(PHASE_ALARM, START + 10)
     effects = bench.hear(bench.vaults[1].deal(bench.terms), now=START + 3)
     assert effects[0] == Persist(PhaseEntered(Phase.DEALING, START + 3))
     assert isinstance(asked(effects)[0], DealShares)
     assert wake(effects) == [START + 8]
+
+
+def test_a_participant_has_its_vault_deal_while_it_waits_and_sends_the_deal_only_when_it_begins():
+    bench = Bench(leader=False)
+    waiting = bench.start()
+    assert isinstance(asked(waiting)[0], DealShares)
+    assert bench.answer(waiting) == []
+    refused = VaultRefused(asked(waiting)[0].request_id, "not now", retry=True)
+    assert bench.machine.on_vault_reply(refused, START) == []
+    (deal,) = sent(bench.answer(bench.due(START + 10), now=START + 10))
+    assert deal == bench.vaults[0].deal(bench.terms)
 
 
 def test_a_forged_bundle_does_not_start_the_clock():
