@@ -16,7 +16,7 @@ scalars that decode, and at most one of its type for each author (see echo.py).
 Source: drand v1.5.11 with kyber v1.2.0, share/dkg/dkg.go (ProcessDeals, ProcessResponses, ProcessJustifications).
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -242,13 +242,23 @@ class Complaints:
 
     # ------------------------------------------------------------ the end
 
-    def convict_dealer(self, dealer: Index, what: str) -> list[Culprit]:
-        """Evict a dealer on other evidence than the matrix: a proof that it signed two bundles of one type."""
-        return self._evict_dealer(dealer, what, proved=True)
+    def convict(
+        self, *, dealt_twice: Iterable[Index], justified_twice: Iterable[Index], responded_twice: Iterable[Index]
+    ) -> list[Culprit]:
+        """Evict who is proved to have signed two different bundles, although the first may have been heard by now.
 
-    def convict_holder(self, holder: Index, what: str) -> list[Culprit]:
-        """The same for a holder."""
-        return self._evict_holder(holder, what, proved=True)
+        v1.5.11 counts the first when the second comes after the phase. But some nodes may have got the second one
+        first, and made another key or another group: with the proof in our hands, its author is out. How far this
+        helps, and what would be needed for certainty: docs/decisions/0008-dkg-agreement.md.
+        """
+        found: list[Culprit] = []
+        for dealer in sorted(dealt_twice):
+            found += self._evict_dealer(dealer, "dealt twice", proved=True)
+        for dealer in sorted(justified_twice):
+            found += self._evict_dealer(dealer, "justified twice", proved=True)
+        for holder in sorted(responded_twice):
+            found += self._evict_holder(holder, "responded twice", proved=True)
+        return found
 
     def qualify(self) -> Qualified:
         """Whose polynomials make the key, and which nodes form the group.

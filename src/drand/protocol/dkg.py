@@ -103,19 +103,15 @@ class KeyGeneration:
     # ------------------------------------------------------------ events
 
     def start(self, now: float) -> list[Effect]:
-        """The ceremony's setup is over. Call once, before anything else."""
+        """The ceremony's setup is over. Call once, before anything else.
+
+        While a participant waits for the first bundle its vault deals, unheard: it deals once in a session, so that the
+        question of the first phase is answered at once.
+        """
         if self.leader:
             return self._begin(now)
-        return [WakeAt(PHASE_ALARM, now + self._clock.phase_s), *self._deal_ahead()]
-
-    def _deal_ahead(self) -> list[Effect]:
-        """Have the vault deal while we wait for the first bundle; what it says now is not heard.
-
-        It deals once in a session, so that the question of the first phase is answered at once.
-        """
-        if self._complaints.dealer is None:
-            return []
-        return [AskVault(DealShares(self._ids.request("deal-ahead"), self.terms, self._entropy))]
+        wait = WakeAt(PHASE_ALARM, now + self._clock.phase_s)
+        return [wait] if self._complaints.dealer is None else [wait, AskVault(self._deal("deal-ahead"))]
 
     def on_bundle(self, bundle: Bundle, now: float) -> list[Effect]:
         """A bundle came in.
@@ -289,28 +285,17 @@ class KeyGeneration:
         if self._complaints.holder is None:
             self._outcome = HandedOver()
             return self._enter(Phase.FINISHED, now, received, expected)
-        named = self._name(self._two_faced())
+        convicted = self._complaints.convict(
+            dealt_twice=self._echo.deals.twice(),
+            justified_twice=self._echo.justifications.twice(),
+            responded_twice=self._echo.responses.twice(),
+        )
+        named = self._name(convicted)
         try:
             self._qualified = self._complaints.qualify()
         except (NotEnoughShares, OurselvesEvicted) as error:
             return named + self._fail(f"{error}; {error.advice}", now)
         return named + self._enter(Phase.FINISHED, now, received, expected)
-
-    def _two_faced(self) -> list[Culprit]:
-        """Evict who is proved to have signed two different bundles, although the first may have been heard by now.
-
-        v1.5.11 counts the first when the second comes after the phase. But some nodes may have got the second one
-        first, and made another key or another group: with the proof in our hands, its author is out. How far this
-        helps, and what would be needed for certainty: docs/decisions/0008-dkg-agreement.md.
-        """
-        found: list[Culprit] = []
-        for dealer in sorted(self._echo.deals.twice()):
-            found += self._complaints.convict_dealer(dealer, "dealt twice")
-        for dealer in sorted(self._echo.justifications.twice()):
-            found += self._complaints.convict_dealer(dealer, "justified twice")
-        for holder in sorted(self._echo.responses.twice()):
-            found += self._complaints.convict_holder(holder, "responded twice")
-        return found
 
     def _finish(self, combined: SharesCombined) -> list[Effect]:
         assert self._qualified is not None  # only then was the vault asked
@@ -342,7 +327,7 @@ class KeyGeneration:
         dealer, holder = self._complaints.dealer, self._complaints.holder
         match self.phase:
             case Phase.DEALING if dealer is not None and dealer not in self._echo.deals:
-                return DealShares(self._ids.request("deal"), self.terms, self._entropy)
+                return self._deal("deal")
             case Phase.RESPONDING if holder is not None and not self._judged:
                 return self._judge()
             case Phase.JUSTIFYING if dealer is not None and self._owed and dealer not in self._echo.justifications:
@@ -351,6 +336,9 @@ class KeyGeneration:
                 return self._combine(self._qualified.dealers)
             case _:
                 return None
+
+    def _deal(self, why: str) -> DealShares:
+        return DealShares(self._ids.request(why), self.terms, self._entropy)
 
     def _judge(self) -> JudgeDeals:
         dealers = self._complaints.open_dealers()

@@ -246,8 +246,11 @@ def test_enough_dealers_but_too_few_responders_make_no_group():
 def test_a_convicted_dealer_is_out_and_named_once():
     complaints = dealt()
     complaints.hear_responses(responses())
-    assert [found.proved for found in complaints.convict_dealer(Index(3), "dealt twice")] == [True]
-    assert complaints.convict_dealer(Index(3), "dealt twice") == []
+    proofs = {"dealt_twice": [Index(3)], "justified_twice": [Index(3)], "responded_twice": []}
+    assert [(found.index, found.what, found.proved) for found in complaints.convict(**proofs)] == [
+        (3, "dealt twice", True)
+    ]
+    assert complaints.convict(**proofs) == []
     assert complaints.qualify().dealers == (0, 1, 2, 4)
 
 
