@@ -4,7 +4,7 @@ Source: RFC 9110, sections 13 and 14; the choices left open follow Go's net/http
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 
@@ -76,9 +76,9 @@ def serve_content(request: Request, found: Answer, modified_unix_s: int, etag: s
     etag   the strong entity tag of the body with its quotes; "" (v1): there is none, and only "*" matches
     Several ranges at once are answered with the whole body, as RFC 9110 allows.
     """
-    whole = replace(found, headers=(*found.headers, ("Accept-Ranges", "bytes"), _last_modified(modified_unix_s)))
-    if etag:
-        whole = replace(whole, headers=(*whole.headers, ("ETag", etag)))
+    tag: Headers = (("ETag", etag),) if etag else ()
+    headers = (*found.headers, ("Accept-Ranges", "bytes"), _last_modified(modified_unix_s), *tag)
+    whole = Answer(found.status, headers, found.body)
     if not request.headers or not request.reads:
         return whole
     if _precondition_failed(request, modified_unix_s, etag):

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -262,18 +263,23 @@ class _Response(web.StreamResponse):
         """Nothing is left to be written."""
 
     def _encoded(self, request: BaseRequest) -> bytes:
-        answer = self._answer
-        lines = [f"HTTP/1.{min(request.version.minor, 1)} {answer.status} {_PHRASES[answer.status]}"]
-        lines += [f"{name}: {value}" for name, value in answer.headers]
-        lines.append(f"Date: {http_date(int(self._now))}")
-        if answer.status not in (204, 304):  # RFC 9110, 8.6
-            lines.append(f"Content-Length: {len(answer.body)}")
-        if not self._stays_open:
-            lines.append("Connection: close")
-        elif request.version.minor == 0:
-            lines.append("Connection: keep-alive")
-        body = b"" if request.method == "HEAD" else answer.body
-        return "\r\n".join((*lines, "\r\n")).encode("latin-1") + body
+        answer, minor = self._answer, min(request.version.minor, 1)
+        connection = "" if minor and self._stays_open else "keep-alive" if self._stays_open else "close"
+        head = _head(minor, answer.status, answer.headers, int(self._now), len(answer.body), connection)
+        return head if request.method == "HEAD" else head + answer.body
+
+
+@lru_cache(maxsize=256)
+def _head(minor: int, status: int, headers: Headers, now: int, length: int, connection: str) -> bytes:
+    """All before the body: the same for everybody who asks for one thing in one second. `connection` "": as usual."""
+    lines = [f"HTTP/1.{minor} {status} {_PHRASES[status]}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines.append(f"Date: {http_date(now)}")
+    if status not in (204, 304):  # RFC 9110, 8.6
+        lines.append(f"Content-Length: {length}")
+    if connection:
+        lines.append(f"Connection: {connection}")
+    return "\r\n".join((*lines, "\r\n")).encode("latin-1")
 
 
 def _read(received: BaseRequest) -> Request:
