@@ -6,6 +6,7 @@ Source: drand v1.5.11, http/server.go; what is mended here: `max-age=` instead o
 """
 
 import re
+from functools import lru_cache
 from math import ceil
 from typing import Protocol
 
@@ -190,8 +191,16 @@ def _round(chain: ServedChain, round_: Round, request: Request, now: float) -> A
 
 
 def _found(chain: ServedChain, request: Request, round_: Round, body: bytes, now: float) -> Answer:
-    found = Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body)
-    return serve_content(request, found, chain.schedule.due_unix_s(round_))
+    due = chain.schedule.due_unix_s(round_)
+    if not request.headers:
+        return _whole(body, due, int(now))
+    return serve_content(request, Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body), due)
+
+
+@lru_cache(maxsize=256)
+def _whole(body: bytes, due_unix_s: int, now: int) -> Answer:
+    """What everybody gets who asks for a round without conditions in one second."""
+    return serve_content(Request("GET", ""), Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body), due_unix_s)
 
 
 def _released(chain: ServedChain, request: Request, beacon: Beacon, now: float) -> Answer:
