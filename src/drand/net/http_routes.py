@@ -6,7 +6,6 @@ Source: drand v1.5.11, http/server.go; what is mended here: `max-age=` instead o
 """
 
 import re
-from functools import lru_cache
 from math import ceil
 from typing import Protocol
 
@@ -33,6 +32,7 @@ from drand.net.http_v2 import V2Routes
 from drand.wire.http_json import chains_json, health_json
 
 LONGEST_GO_DURATION_S = 9_223_372_036  # int64 nanoseconds: the most that v1.5.11 can say in max-age
+MOST_TOLD = 256  # answers kept for the rest of a second, under a kilobyte each
 
 _ORIGIN: Headers = (("Server", SERVER), ("Access-Control-Allow-Origin", "*"))
 _COMMON = JSON_HEADERS
@@ -64,6 +64,8 @@ class HttpRoutes:
         self._named: dict[str, ServedChain] = {}  # by canonical beacon id
         self._default: ServedChain | None = None
         self._v2 = V2Routes(self._chains, self._named)
+        self._second = 0  # in which the rounds of `_told` were asked for, without conditions
+        self._told: dict[str, Answer] = {}  # by path
 
     @property
     def chains(self) -> tuple[ServedChain, ...]:
@@ -77,10 +79,12 @@ class HttpRoutes:
         self._named[canonical_beacon_id(chain.info.beacon_id)] = chain
         if default:
             self._default = chain
+        self._told.clear()
 
     def remove(self, chain_hash: bytes) -> None:
         """Stop serving a chain; nothing happens when it is not served."""
         gone = self._chains.pop(chain_hash.hex(), None)
+        self._told.clear()
         if gone is None:
             return
         for name in [name for name, chain in self._named.items() if chain is gone]:
@@ -90,6 +94,8 @@ class HttpRoutes:
 
     def answer(self, request: Request, now: float) -> Answer | Hold | Gather | Events:
         """The answer at unix time `now`, or what the request waits for. Never raises for a bad request."""
+        if not request.headers and int(now) == self._second and (told := self._told.get(request.path)) is not None:
+            return told
         match request.path.split("/")[1:]:
             case ["v2", *rest]:
                 return self._v2.answer(rest, request, now)
@@ -154,7 +160,17 @@ class HttpRoutes:
             return BAD_ROUND
         if round_ == 0:
             return self._on_chain(named, request, now, _latest)
-        return self._on_chain(named, request, now, lambda chain, ask, at: _round(chain, Round(round_), ask, at))
+        answer = self._on_chain(named, request, now, lambda chain, ask, at: _round(chain, Round(round_), ask, at))
+        if isinstance(answer, Answer) and answer.status == 200 and not request.headers:
+            self._tell_again(request.path, answer, int(now))
+        return answer
+
+    def _tell_again(self, path: str, answer: Answer, second: int) -> None:
+        """Answer the same for the rest of this second: a stored round does not change, only the dates do."""
+        if second != self._second or len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._second = second
+        self._told[path] = answer
 
     def _info(self, named: str | None, request: Request, now: float) -> Answer:
         try:
@@ -191,16 +207,8 @@ def _round(chain: ServedChain, round_: Round, request: Request, now: float) -> A
 
 
 def _found(chain: ServedChain, request: Request, round_: Round, body: bytes, now: float) -> Answer:
-    due = chain.schedule.due_unix_s(round_)
-    if not request.headers:
-        return _whole(body, due, int(now))
-    return serve_content(request, Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body), due)
-
-
-@lru_cache(maxsize=256)
-def _whole(body: bytes, due_unix_s: int, now: int) -> Answer:
-    """What everybody gets who asks for a round without conditions in one second."""
-    return serve_content(Request("GET", ""), Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body), due_unix_s)
+    found = Answer(200, (*_COMMON, _IMMUTABLE, _in_a_week(now)), body)
+    return serve_content(request, found, chain.schedule.due_unix_s(round_))
 
 
 def _released(chain: ServedChain, request: Request, beacon: Beacon, now: float) -> Answer:

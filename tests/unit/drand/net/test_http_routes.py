@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collective.errors import Unavailable
 from drand.net.http_content import Answer, Request, http_date
-from drand.net.http_routes import RENDERED_ROUNDS, Hold, HttpRoutes
+from drand.net.http_routes import MOST_TOLD, RENDERED_ROUNDS, Hold, HttpRoutes
 from tests.support.served import GENESIS, INFO, PERIOD, MemoryChain, beacon
 
 HASH = INFO.hash().hex()
@@ -248,6 +248,33 @@ def test_the_rendered_bodies_are_bounded(routes: HttpRoutes, chain: MemoryChain)
     kept = routes._chains[HASH].rendered
     assert len(kept) == RENDERED_ROUNDS
     assert get(routes, "/public/1").status == 200
+
+
+def test_a_round_is_told_again_within_its_second_and_anew_in_the_next(routes: HttpRoutes, chain: MemoryChain):
+    first = get(routes, "/public/1", NOW)
+    chain.failure = Unavailable("disk on fire")
+    assert get(routes, "/public/1", NOW + 0.5) is first
+    chain.failure = None
+    later = get(routes, "/public/1", NOW + 1)
+    assert (later.body, later.header("Last-Modified")) == (first.body, first.header("Last-Modified"))
+    assert later.header("Expires") != first.header("Expires")
+    unchanged = routes.answer(Request("GET", "/public/1", (("if-none-match", "*"),)), NOW + 1)
+    assert unchanged.status == 304
+    routes.remove(INFO.hash())
+    assert get(routes, "/public/1", NOW + 1).status == 404
+
+
+def test_what_is_told_again_is_bounded(routes: HttpRoutes):
+    paths = [
+        f"{prefix}/public/{'0' * zeros}{round_}"
+        for prefix in ("", f"/{HASH}")
+        for zeros in range(60)
+        for round_ in (1, 2, 3)
+    ]
+    assert len(paths) > MOST_TOLD
+    for path in paths:
+        assert get(routes, path).status == 200
+        assert 0 < len(routes._told) <= MOST_TOLD
 
 
 @example(path="v2", method="", now=0.0)
