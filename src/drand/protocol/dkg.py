@@ -77,10 +77,9 @@ class KeyGeneration:
         self._ids = ids
         self._entropy = entropy
         self._complaints = Complaints(terms, key)
-        dealer, holder = self._complaints.dealer, self._complaints.holder
-        if dealer is None and holder is None:
+        if self._complaints.dealer is None and self._complaints.holder is None:
             raise BadSetting("our key is in neither list of the session: we are no dealer and no holder")
-        self._echo = EchoBroadcast(terms, others, dealer=dealer, holder=holder)
+        self._echo = EchoBroadcast(terms, others, dealer=self._complaints.dealer)
         self._asked: VaultRequest | None = None  # nothing moves while the vault owes an answer
         self._refused = False  # it refused for now: ask again
         self._own: list[Bundle] = []  # what we sent, in order

@@ -1,12 +1,14 @@
 """Echo broadcast: every node passes on every new bundle once, so that what one honest node has, all of them get.
 
 A bundle is known by its hash, which leaves out the signature. It is checked before anything else happens, kept on
-disk, and only then passed on, to all other nodes but its author, the one it came from too: a node that echoes and then
-forgets would complain about a dealer whom all others accept.
+disk, and only then passed on, to all other nodes, the one it came from too: a node that echoes and then forgets would
+complain about a dealer whom all others accept.
 
 A deal of which every other node has sent us its copy is one that every other node has: until then, somebody may still
-hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications. The author
-knows what it signed: v1.5.11 sends it back to it all the same, and we neither send nor wait for that.
+hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications.
+
+Only a deal is not sent back to its author, which v1.5.11 does: the dealer knows what it signed, and who has it, once it
+has been answered. Answers do go back: whoever waits for its own leaves no sooner than the others have all there is.
 
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
@@ -64,8 +66,8 @@ class Tray(Generic[BundleT]):
         self._kept.setdefault(bundle.author, {})[hash_] = bundle
         self._copies[hash_] = copies
 
-    def copied(self, times: int, *, but: Index | None) -> bool:
-        """Whether each bundle that counts came in so many times; those of the author `but` are not looked at."""
+    def copied(self, times: int, *, but: Index | None = None) -> bool:
+        """Whether each bundle that counts came in so many times; that of the author `but` is not looked at."""
         counted = (next(iter(known)) for author, known in self._kept.items() if len(known) == 1 and author != but)
         return all(self._copies[hash_] >= times for hash_ in counted)
 
@@ -97,13 +99,11 @@ class Tray(Generic[BundleT]):
 class EchoBroadcast:
     """The bundles of one session, and what to do with each that comes in.
 
-    others           all other nodes, by their long-term keys
-    dealer, holder   our own places in the session
+    others   all other nodes, by their long-term keys
+    dealer   our own place among those who deal, None where we are a holder only
     """
 
-    def __init__(
-        self, terms: DkgTerms, others: Mapping[bytes, Peer], *, dealer: Index | None, holder: Index | None
-    ) -> None:
+    def __init__(self, terms: DkgTerms, others: Mapping[bytes, Peer], *, dealer: Index | None) -> None:
         self.terms = terms
         self.peers = tuple(others.values())
         self._others = others
@@ -113,7 +113,7 @@ class EchoBroadcast:
         self.complaint_came = False  # in any response, ours too
         self._dealers = {dealer.index: dealer for dealer in terms.dealers}
         self._holders = {holder.index: holder for holder in terms.holders}
-        self._dealer, self._holder = dealer, holder
+        self._dealer = dealer
 
     def send(self, bundle: Bundle) -> list[Effect]:
         """Keep and send a bundle of our own, which the vault has just signed."""
@@ -138,8 +138,7 @@ class EchoBroadcast:
             bundle = self._as_dealt(bundle)
         self._check_content(bundle)
         proof = self.keep(bundle, copies=1)
-        audience = tuple(peer for key, peer in self._others.items() if key != author.key)
-        effects: list[Effect] = [Persist(BundleKept(bundle)), Send(audience, DkgPacket(bundle))]
+        effects: list[Effect] = [Persist(BundleKept(bundle)), Send(self._audience(bundle, author), DkgPacket(bundle))]
         if proof is not None:
             effects.append(Report(CulpritNamed(index=proof.culprit, what=str(proof), proved=True)))
         return effects
@@ -177,7 +176,7 @@ class EchoBroadcast:
         In v1.5.11 a node that has heard only good verdicts ends at once. If one of the holders told others that it
         complains, they wait for a justification that this node will never send, and evict it.
         """
-        return self.responses.copied(len(self.peers), but=self._holder)
+        return self.responses.copied(len(self.peers))
 
     def justifications_echoed(self) -> bool:
         """True once every justification that counts came in from every other node: a second face shows by then.
@@ -185,13 +184,18 @@ class EchoBroadcast:
         In v1.5.11 a node ends at once when every dealer has justified, which one holder brings about that complains of
         all. If it shows another justification of its own to others, they evict it, and this node does not.
         """
-        return self.justifications.copied(len(self.peers), but=self._dealer)
+        return self.justifications.copied(len(self.peers))
 
     def proofs(self) -> tuple[Bundle, ...]:
         """The pairs of bundles that prove equivocation."""
         return (*self.deals.proofs(), *self.responses.proofs(), *self.justifications.proofs())
 
     # ------------------------------------------------------------ checks
+
+    def _audience(self, bundle: Bundle, author: Participant) -> tuple[Peer, ...]:
+        if not isinstance(bundle, DealBundle):
+            return self.peers
+        return tuple(peer for key, peer in self._others.items() if key != author.key)
 
     def _author(self, bundle: Bundle) -> Participant:
         listed, role = (self._holders, "holder") if isinstance(bundle, ResponseBundle) else (self._dealers, "dealer")

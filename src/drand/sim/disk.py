@@ -30,8 +30,9 @@ class RecordDisk:
         self._index(record)
 
     def tear(self, record: Record) -> None:
-        """The machine dies between write and sync: the record never was."""
-        self._disk.write(record)
+        """The machine dies between write and sync: the record never was. A full disk had not taken it anyway."""
+        if not self._disk.full:
+            self._disk.write(record)
         self.crash()
 
     def fill(self, *, full: bool) -> None:

@@ -20,7 +20,6 @@ MEMBERS = vaults(4)
 TERMS = fresh_terms(MEMBERS, 3)
 PEERS = tuple(Peer(f"node{place}:4000", tls=False) for place in (1, 2, 3))
 OTHERS = {member.key: peer for member, peer in zip(MEMBERS[1:], PEERS, strict=True)}
-AUDIENCE = (PEERS[0], PEERS[2])  # the bundles below are of node 2
 DEAL = MEMBERS[2].deal(TERMS)
 RESPONSE = MEMBERS[2].signed(ResponseBundle(Index(2), (Response(Index(0), True),), TERMS.session_id))
 SHOWN = MEMBERS[2].signed(
@@ -31,7 +30,12 @@ KINDS = pytest.mark.parametrize("bundle", [DEAL, RESPONSE, SHOWN], ids=["deal", 
 
 @pytest.fixture
 def echo():
-    return EchoBroadcast(TERMS, OTHERS, dealer=Index(0), holder=Index(0))
+    return EchoBroadcast(TERMS, OTHERS, dealer=Index(0))
+
+
+def audience(bundle):
+    """Whom a bundle of node 2 is passed on to."""
+    return (PEERS[0], PEERS[2]) if isinstance(bundle, DealBundle) else PEERS
 
 
 def variant(bundle, number):
@@ -47,8 +51,8 @@ def variant(bundle, number):
 
 
 @KINDS
-def test_a_new_bundle_is_kept_before_it_is_passed_on_to_all_but_its_author(echo, bundle):
-    assert echo.receive(bundle) == [Persist(BundleKept(bundle)), Send(AUDIENCE, DkgPacket(bundle))]
+def test_a_new_bundle_is_kept_before_it_is_passed_on_a_deal_to_all_but_its_dealer(echo, bundle):
+    assert echo.receive(bundle) == [Persist(BundleKept(bundle)), Send(audience(bundle), DkgPacket(bundle))]
 
 
 @KINDS
@@ -71,7 +75,7 @@ def test_a_second_bundle_is_passed_on_as_proof_and_a_third_is_not(echo, bundle):
     second = variant(bundle, 1)
     kept, sent, named = echo.receive(second)
     assert kept == Persist(BundleKept(second))
-    assert sent == Send(AUDIENCE, DkgPacket(second))
+    assert sent == Send(audience(second), DkgPacket(second))
     assert isinstance(named, Report)
     assert isinstance(named.fact, CulpritNamed)
     assert (named.fact.index, named.fact.proved) == (2, True)
@@ -175,7 +179,7 @@ def test_a_border_moved_on_the_way_is_moved_back(echo, moved):
     """The signature holds for both readings, and the dealer is guilty of neither."""
     assert moved != DEAL
     assert moved.hash() == DEAL.hash()
-    assert echo.receive(moved) == [Persist(BundleKept(DEAL)), Send(AUDIENCE, DkgPacket(DEAL))]
+    assert echo.receive(moved) == [Persist(BundleKept(DEAL)), Send(audience(DEAL), DkgPacket(DEAL))]
     assert echo.receive(DEAL) == []
     assert echo.deals.counted() == {2: DEAL}
 
@@ -234,4 +238,18 @@ def test_answers_are_echoed_once_each_has_come_from_every_other_node(echo, bundl
     for _ in PEERS[1:]:
         assert not getattr(echo, echoed)()
         echo.receive(bundle)
+    assert getattr(echo, echoed)()
+
+
+@pytest.mark.parametrize("echoed", ["responses_echoed", "justifications_echoed"])
+def test_our_own_answer_has_to_come_back_from_every_other_node(echo, echoed):
+    own = MEMBERS[0].signed(
+        ResponseBundle(Index(0), (Response(Index(0), True),), TERMS.session_id)
+        if echoed == "responses_echoed"
+        else JustificationBundle(Index(0), (), TERMS.session_id)
+    )
+    echo.send(own)
+    for _ in PEERS:
+        assert not getattr(echo, echoed)()
+        echo.receive(own)
     assert getattr(echo, echoed)()
