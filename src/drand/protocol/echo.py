@@ -7,8 +7,9 @@ complain about a dealer whom all others accept.
 A deal of which every other node has sent us its copy is one that every other node has: until then, somebody may still
 hold another deal of the same dealer (`deals_echoed`). It is the same with responses and justifications.
 
-Only a deal is not sent back to its author, which v1.5.11 does: the dealer knows what it signed, and who has it, once it
-has been answered. Answers do go back: whoever waits for its own leaves no sooner than the others have all there is.
+Only a dealer's first deal is not sent back to it, which v1.5.11 does: it knows what it signed, and who has it, once it
+has been answered. A second one is: whose key is used by somebody else should hear of it. Answers do go back: whoever
+waits for its own leaves no sooner than the others have all there is.
 
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
@@ -138,7 +139,8 @@ class EchoBroadcast:
             bundle = self._as_dealt(bundle)
         self._check_content(bundle)
         proof = self.keep(bundle, copies=1)
-        effects: list[Effect] = [Persist(BundleKept(bundle)), Send(self._audience(bundle, author), DkgPacket(bundle))]
+        audience = self._but_dealer(author) if isinstance(bundle, DealBundle) and proof is None else self.peers
+        effects: list[Effect] = [Persist(BundleKept(bundle)), Send(audience, DkgPacket(bundle))]
         if proof is not None:
             effects.append(Report(CulpritNamed(index=proof.culprit, what=str(proof), proved=True)))
         return effects
@@ -192,10 +194,8 @@ class EchoBroadcast:
 
     # ------------------------------------------------------------ checks
 
-    def _audience(self, bundle: Bundle, author: Participant) -> tuple[Peer, ...]:
-        if not isinstance(bundle, DealBundle):
-            return self.peers
-        return tuple(peer for key, peer in self._others.items() if key != author.key)
+    def _but_dealer(self, dealer: Participant) -> tuple[Peer, ...]:
+        return tuple(peer for key, peer in self._others.items() if key != dealer.key)
 
     def _author(self, bundle: Bundle) -> Participant:
         listed, role = (self._holders, "holder") if isinstance(bundle, ResponseBundle) else (self._dealers, "dealer")

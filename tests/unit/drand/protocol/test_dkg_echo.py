@@ -75,7 +75,7 @@ def test_a_second_bundle_is_passed_on_as_proof_and_a_third_is_not(echo, bundle):
     second = variant(bundle, 1)
     kept, sent, named = echo.receive(second)
     assert kept == Persist(BundleKept(second))
-    assert sent == Send(audience(second), DkgPacket(second))
+    assert sent == Send(PEERS, DkgPacket(second))
     assert isinstance(named, Report)
     assert isinstance(named.fact, CulpritNamed)
     assert (named.fact.index, named.fact.proved) == (2, True)
