@@ -62,7 +62,10 @@ def endless_dice(folder: Path) -> Iterator[str]:
     script.write_text(f"#!/bin/sh\nexec cat {pipe}\n")
     script.chmod(0o755)
     yield str(script)
-    script.write_text("#!/bin/sh\nexec head -c 32 /dev/urandom\n")
+    honest = folder / "honest-dice"
+    honest.write_text("#!/bin/sh\nexec head -c 32 /dev/urandom\n")
+    honest.chmod(0o755)
+    honest.replace(script)  # not written over: it may just be starting
     with suppress(OSError):  # nobody reads: it was not run
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
 
