@@ -192,10 +192,10 @@ class EchoBroadcast:
         """The pairs of bundles that prove equivocation."""
         return (*self.deals.proofs(), *self.responses.proofs(), *self.justifications.proofs())
 
-    # ------------------------------------------------------------ checks
-
     def _but_dealer(self, dealer: Participant) -> tuple[Peer, ...]:
         return tuple(peer for key, peer in self._others.items() if key != dealer.key)
+
+    # ------------------------------------------------------------ checks
 
     def _author(self, bundle: Bundle) -> Participant:
         listed, role = (self._holders, "holder") if isinstance(bundle, ResponseBundle) else (self._dealers, "dealer")

@@ -82,9 +82,7 @@ def test_nobody_signs_for_the_identity_key(group: HashableGroup) -> None:
 
 
 @every_group
-def test_an_identity_commitment_is_refused_though_the_equation_holds(
-    group: HashableGroup,
-) -> None:
+def test_an_identity_commitment_is_refused_though_the_equation_holds(group: HashableGroup) -> None:
     secret, public = key_pair(group)
     commitment = group.encode(group.identity())
     digest = hashlib.sha512(commitment + group.encode(public) + b"m").digest()
