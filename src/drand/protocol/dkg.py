@@ -81,6 +81,7 @@ class KeyGeneration:
             raise BadSetting("our key is in neither list of the session: we are no dealer and no holder")
         self._echo = EchoBroadcast(terms, others, dealer=self._complaints.dealer)
         self._asked: VaultRequest | None = None  # nothing moves while the vault owes an answer
+        self._ahead = ""  # the id of the question that only a final refusal answers
         self._refused = False  # it refused for now: ask again
         self._own: list[Bundle] = []  # what we sent, in order
         self._owed: tuple[Index, ...] = ()  # whose shares we must show
@@ -104,13 +105,15 @@ class KeyGeneration:
     def start(self, now: float) -> list[Effect]:
         """The ceremony's setup is over. Call once, before anything else.
 
-        While a participant waits for the first bundle its vault deals, unheard: it deals once in a session, so that the
-        question of the first phase is answered at once.
+        While a participant waits for the first bundle its vault deals, unheard unless it cannot: it deals once in a
+        session, so that the question of the first phase is answered at once.
         """
         if self.leader:
             return self._begin(now)
+        ahead = self._deal("deal-ahead")
+        self._ahead = ahead.request_id
         wait = WakeAt(PHASE_ALARM, now + self._clock.phase_s)
-        return [wait] if self._complaints.dealer is None else [wait, AskVault(self._deal("deal-ahead"))]
+        return [wait] if self._complaints.dealer is None else [wait, AskVault(ahead)]
 
     def on_bundle(self, bundle: Bundle, now: float) -> list[Effect]:
         """A bundle came in.
@@ -129,14 +132,16 @@ class KeyGeneration:
 
     def on_vault_reply(self, reply: VaultReply, now: float) -> list[Effect]:
         """The vault answered; an answer to anything but our open request is ignored."""
-        if self.ended or self._asked is None or reply.request_id != self._asked.request_id:
+        final = isinstance(reply, VaultRefused) and not reply.retry
+        asked = self._asked is not None and reply.request_id == self._asked.request_id
+        if self.ended or not (asked or (final and reply.request_id == self._ahead)):
             return []
         match reply:
-            case VaultRefused(retry=True):
+            case VaultRefused() if final:
+                return self._fail(f"the vault refused: {reply.reason}", now)
+            case VaultRefused():
                 self._refused = True
                 return [WakeAt(PHASE_ALARM, now + self._clock.phase_s / RETRIES_PER_PHASE)]
-            case VaultRefused():
-                return self._fail(f"the vault refused: {reply.reason}", now)
             case SharesShown() if self._clock.long_over(Phase.JUSTIFYING):  # nobody counts it any more: we are out
                 return self._fail("our answer to complaints was ready only after the others had ended", now)
             case SharesDealt() | DealsJudged() | SharesShown():
@@ -171,9 +176,8 @@ class KeyGeneration:
 
         Every bundle of the journal is passed on again, since the last of them may not have been (the others know a
         bundle by its hash), and what the vault may not have answered is asked again. A participant that had heard no
-        bundle yet starts its clock one phase after the setup, sooner than it would have without the restart: one that
-        is back after the phases of the others, and still finds their bundles on the way, must not hold a key generation
-        of its own with them.
+        bundle starts its clock one phase after the setup, sooner than without the restart: one that is back after the
+        phases of the others, and finds their bundles still on the way, must not generate a key of its own with them.
         """
         waits_until: float | None = None
         kept: list[Bundle] = []
@@ -193,12 +197,12 @@ class KeyGeneration:
                     self._leave_phase(entered_unix_s)
                 case _:
                     pass  # the ceremony's own records
+        if self.ended:
+            return []
         if not self._clock.started:
             if self.leader or waits_until is None:
                 return self.start(now)
             return self._begin(waits_until) if waits_until <= now else [WakeAt(PHASE_ALARM, waits_until)]
-        if self.ended:
-            return []
         self._asked = None
         self._clock.restart(now)
         return self._pass_on(kept) + self._ask() + (self._advance(now) or self._wake())

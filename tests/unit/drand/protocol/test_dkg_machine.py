@@ -67,6 +67,20 @@ def test_a_participant_has_its_vault_deal_while_it_waits_and_sends_the_deal_only
     assert deal == bench.vaults[0].deal(bench.terms)
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_vault_that_cannot_deal_ends_the_session_with_its_reason_whether_asked_ahead_or_in_turn(begun):
+    """A script that hangs is run once and not twice, and its failure is not hidden behind a phase that ran out."""
+    bench = Bench(leader=False)
+    ahead = asked(bench.start())[0]
+    if begun:
+        assert asked(bench.due(START + 10))[0] != ahead
+    effects = bench.machine.on_vault_reply(VaultRefused(ahead.request_id, "the script hangs"), START + 11)
+    assert effects[0] == Persist(PhaseEntered(Phase.FAILED, START + 11))
+    assert isinstance(bench.machine.outcome, KeyGenerationFailed)
+    assert bench.machine.outcome.reason == "the vault refused: the script hangs"
+    assert bench.due(START + 20) == []
+
+
 def test_a_forged_bundle_does_not_start_the_clock():
     bench = Bench(leader=False)
     bench.start()

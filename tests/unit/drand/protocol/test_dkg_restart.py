@@ -108,6 +108,15 @@ def test_a_failed_session_stays_failed(bench):
     assert isinstance(machine.outcome, KeyGenerationFailed)
 
 
+def test_a_session_that_failed_before_it_began_stays_failed():
+    bench = Bench(leader=False)
+    ahead = asked(bench.start())[0]
+    bench.keep(bench.machine.on_vault_reply(VaultRefused(ahead.request_id, "no key here"), START))
+    machine = bench.fresh("second")
+    assert machine.replay(bench.journal, START + 1) == []
+    assert isinstance(machine.outcome, KeyGenerationFailed)
+
+
 def test_a_session_that_failed_for_lack_of_dealers_stays_failed_too(bench):
     bench.answer(bench.start())
     bench.answer(bench.due(START + 10))
