@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from collective.errors import BadSetting, Malformed, NotEnoughShares
 from collective.groups.group import Point, PrimeGroup
-from collective.sharing.lagrange import coefficients_at_zero
+from collective.sharing.lagrange import fractions_at_zero
 
 INDEX_BYTES = 2
 MAX_INDEX = 2 ** (8 * INDEX_BYTES) - 1
@@ -48,5 +48,7 @@ def recover(group: PrimeGroup, partials: Mapping[int, Point], threshold: int) ->
         raise BadSetting(f"a threshold is at least 1, got {threshold}")
     if len(partials) < threshold:
         raise NotEnoughShares(f"{len(partials)} partial signatures, {threshold} are needed")
-    weights = coefficients_at_zero(sorted(partials)[:threshold], group.order)
-    return group.sum_of_products([partials[index] for index in weights], list(weights.values()))
+    weights, denominator = fractions_at_zero(sorted(partials)[:threshold], group.order)
+    points = [partials[index] if weight > 0 else group.negate(partials[index]) for index, weight in weights.items()]
+    total = group.sum_of_products(points, [abs(weight) for weight in weights.values()])
+    return total if denominator == 1 else group.multiply(total, pow(denominator, -1, group.order))

@@ -14,7 +14,7 @@ from collective.groups.toy import toy
 from collective.secret import SecretScalar
 from collective.sharing import commitment, dealing
 from collective.sharing.commitment import PublicPolynomial
-from collective.sharing.lagrange import coefficients_at_zero
+from collective.sharing.lagrange import coefficients_at_zero, fractions_at_zero
 from collective.sharing.polynomial import SecretPolynomial
 from collective.sharing.share import InvalidShare, Share, verify_share
 from tests.support.entropy import SeededEntropy
@@ -116,9 +116,10 @@ def test_an_index_whose_place_is_zero_or_out_of_range_is_refused(index: int) -> 
 
 
 def test_interpolation_needs_distinct_indices() -> None:
-    for indices in ([], [1, 1], [2, 0, 2]):
-        with pytest.raises(BadSetting):
-            coefficients_at_zero(indices, TOY.order)
+    for weights in (coefficients_at_zero, fractions_at_zero):
+        for indices in ([], [1, 1], [2, 0, 2]):
+            with pytest.raises(BadSetting):
+                weights(indices, TOY.order)
 
 
 @given(indices=st.sets(st.integers(min_value=0, max_value=65535), min_size=1, max_size=12))
@@ -126,6 +127,27 @@ def test_the_coefficients_at_zero_sum_to_one(indices: set[int]) -> None:
     found = coefficients_at_zero(indices, TOY.order)
     assert list(found) == sorted(indices)
     assert sum(found.values()) % TOY.order == 1
+
+
+@given(indices=st.sets(st.integers(min_value=0, max_value=65535), min_size=1, max_size=60))
+def test_fractions_at_zero_are_the_coefficients_and_never_longer(indices: set[int]) -> None:
+    order = bls12381().g1.order
+    weights, denominator = fractions_at_zero(indices, order)
+    assert 0 < denominator < order
+    assert all(abs(weight) < order for weight in weights.values())
+    inverse = pow(denominator, -1, order)
+    found = {index: weight * inverse % order for index, weight in weights.items()}
+    assert found == coefficients_at_zero(indices, order)
+
+
+def test_the_fractions_of_the_lowest_indices_are_binomials() -> None:
+    assert fractions_at_zero(range(5), bls12381().g1.order) == ({0: 5, 1: -10, 2: 10, 3: -5, 4: 1}, 1)
+
+
+def test_scattered_indices_of_a_large_group_have_the_coefficients_themselves() -> None:
+    order = bls12381().g1.order
+    scattered = [index * index for index in range(1, 80)]
+    assert fractions_at_zero(scattered, order) == (coefficients_at_zero(scattered, order), 1)
 
 
 @every_group
