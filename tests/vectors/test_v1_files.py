@@ -150,9 +150,11 @@ def test_a_group_crosses_the_wire(vector: Vector) -> None:
 
 
 def refused_by_go(vector: Vector) -> bool:
-    """Whether a vector of a group file is one that cannot be read."""
+    """Whether a vector of a group file is one that cannot be read: nothing is expected of its content."""
     expected = vector["expected"]
-    return "error" in expected or expected.get("valid") is False or expected.get("note", "").startswith("refused")
+    if "error" in expected or expected.get("valid") is False:
+        return True
+    return "group_hash" not in expected and not expected.get("note", "").startswith("parses")
 
 
 @pytest.mark.parametrize("vector", v1_cases("group-file", where=lambda vector: not refused_by_go(vector)))
@@ -180,6 +182,8 @@ def test_group_files_that_go_refuses_are_refused(vector: Vector) -> None:
 @pytest.mark.parametrize("vector", v1_cases("group-file", where=lambda vector: not refused_by_go(vector)))
 def test_a_group_file_that_lost_all_nodes_but_one_is_refused(vector: Vector) -> None:
     text = vector["inputs"]["toml"]
+    if text.count("[[Nodes]]") < 2 or tomllib.loads(text)["Threshold"] < 2:
+        pytest.skip("no node of it can be missing")
     head, nodes = text.split("[[Nodes]]", 1)
     with pytest.raises(Malformed, match="threshold greater"):
         toml_files.decode_group_file((head + "[[Nodes]]" + nodes.split("[[Nodes]]")[0]).encode())

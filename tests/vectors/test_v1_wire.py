@@ -12,10 +12,13 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collective.errors import InvalidSignature, Malformed
+from collective.sharing.commitment import PublicPolynomial
+from collective.sharing.threshold import PartialSignature
 from collective.signatures import schnorr
 from drand.model.chain import Beacon, Round
 from drand.model.group import Group
-from drand.model.packets import OUR_VERSION, Metadata
+from drand.model.packets import OUR_VERSION, Metadata, PartialPacket
 from drand.model.schemes import scheme_named
 from drand.model.verification import ChainVerifier
 from drand.wire import packets
@@ -40,7 +43,8 @@ def captured() -> list[Any]:
     """One parameter per line of the capture, named by line and method."""
     if not folder().is_dir():
         return [nothing(f"no test vectors at {folder()}; set DRAND_VECTORS")]
-    lines = [json.loads(line) for line in (folder() / "drand/wire.jsonl").read_text().splitlines()]
+    text = (folder() / "drand/wire.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.strip()]
     return [pytest.param(one, id=f"{at}-{one['method'].rsplit('/')[-1]}") for at, one in enumerate(lines, 1)]
 
 
@@ -169,6 +173,19 @@ def test_a_described_message_says_what_go_read_in_it(vector: Vector) -> None:
     assert packet.previous_signature.hex() == expected["previous_signature"]
     assert packets.encode_partial(packet, ABOUT_DEFAULT).SerializeToString() == encoded
     assert again_empty(unhex(expected["response"])).SerializeToString().hex() == expected["response"]
+    assert signed_by_its_author(packet, vector["inputs"]["commits"]) is expected["valid"]
+
+
+def signed_by_its_author(packet: PartialPacket, commits: list[str]) -> bool:
+    """Whether the partial holds under the share that the commitments give to its index."""
+    polynomial = PublicPolynomial.decode(CHAINED.key_group, [unhex(text) for text in commits])
+    message = CHAINED.digest(packet.round, packet.previous_signature)
+    try:
+        partial = PartialSignature.decode(packet.partial, CHAINED.signature_bytes)
+        CHAINED.bls.verify(polynomial.evaluate(partial.index), message, partial.signature)
+    except (InvalidSignature, Malformed):
+        return False
+    return True
 
 
 @pytest.mark.parametrize("vector", v1_cases("partial"))
@@ -177,6 +194,7 @@ def test_the_packet_and_the_http_body_of_a_generated_round(vector: Vector) -> No
     encoded = unhex(expected["partial_packet_proto_index0"])
     packet = packets.decode_partial(encoded)
     assert (packet.round, packet.previous_signature.hex()) == (given["round"], given["previous_signature"])
+    assert packet.partial.hex() in {one["partial_sig"] for one in expected["partials"] if one["index"] == 0}
     metadata = metadata_of(protocol_pb2.PartialBeaconPacket.FromString(encoded))
     assert packets.encode_partial(packet, metadata).SerializeToString() == encoded
     body = expected["http_json"].encode()
