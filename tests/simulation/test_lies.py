@@ -64,7 +64,16 @@ def test_who_lies_in_the_key_generation_is_named_by_every_honest_node_and_left_o
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
-    "lie", [Lie.BAD_SHARE, Lie.REPLAYER, Lie.WRONG_PARTIALS, Lie.SILENT_SIGNER, Lie.STRAY_PARTIALS]
+    "lie",
+    [
+        Lie.BAD_SHARE,
+        Lie.MOVED_BORDERS,
+        Lie.REPLAYER,
+        Lie.RELABELLER,
+        Lie.WRONG_PARTIALS,
+        Lie.SILENT_SIGNER,
+        Lie.STRAY_PARTIALS,
+    ],
 )
 def test_who_justifies_itself_or_lies_only_later_is_a_member_and_the_others_make_the_rounds(lie: Lie, seed: int):
     outcome, _ = live(seed, replace(QUIET, lie=lie))
@@ -76,6 +85,7 @@ def test_who_justifies_itself_or_lies_only_later_is_a_member_and_the_others_make
     ("lie", "refusals"),
     [
         (Lie.REPLAYER, {"WrongSession"}),
+        (Lie.RELABELLER, {"Malformed"}),
         (Lie.WRONG_PARTIALS, {"InvalidPartial"}),
         (Lie.STRAY_PARTIALS, {"RoundTooEarly", "UnknownSigner", "OwnIndex", "Malformed", "InvalidPartial"}),
     ],

@@ -6,7 +6,6 @@ signature: two copies that differ only in their signature have one hash.
 
 import hashlib
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TypeAlias
 
 from drand.model.chain import Index
@@ -53,28 +52,59 @@ class DealBundle:
         deals = sorted(self.deals, key=lambda deal: deal.share_index)
         return b"".join(self.commits) + b"".join(_u32(deal.share_index) + deal.encrypted_share for deal in deals)
 
-    def well_formed(
+    def as_signed(
         self, *, commits: int, commit_bytes: int, share_bytes: int, holders: frozenset[Index]
-    ) -> "DealBundle":
-        """The bundle of this hash that has `commits` commitments and shares of `share_bytes`; itself if there is none.
+    ) -> "DealBundle | None":
+        """What its author signed, read in the one way that depends on nothing else; None where it is no deal.
 
-        Nothing in the hash says where a commitment or a share ends. So whoever passes a bundle on can move a border,
-        hide a deal in the one before it, and the dealer's signature still holds. With all lengths known there is only
-        one way to read what was signed.
+        Nothing in the hash says where a commitment or a share ends, or that this is a deal at all: the signature on
+        a response holds for a deal without commitments. So whoever passes a bundle on can move a border, hide a deal
+        in the one before it, or make a deal of another message, and the signature still holds. With all lengths known
+        there is one way to read what was signed: `commits` commitments, then shares of `share_bytes`.
+
+        A dealer can seal a share of another length to one holder, who will complain. Then the deals before and after
+        it are read, and the odd one is what lies between them.
         """
-        if len(self.commits) == commits and all(len(deal.encrypted_share) == share_bytes for deal in self.deals):
-            return self
-        body, entry = self._body(), 4 + share_bytes
-        split = commits * commit_bytes
-        if len(body) < split or (len(body) - split) % entry:
-            return self
-        entries = [body[at : at + entry] for at in range(split, len(body), entry)]
-        deals = tuple(Deal(Index(int.from_bytes(one[:4], "big")), one[4:]) for one in entries)
-        indices = [deal.share_index for deal in deals]
-        if not holders.issuperset(indices) or any(left >= right for left, right in pairwise(indices)):
-            return self
+        body, split = self._body(), commits * commit_bytes
+        deals = _read_deals(body[split:], 4 + share_bytes, holders)
+        if len(body) < split or deals is None:
+            return None
         read = tuple(body[at : at + commit_bytes] for at in range(0, split, commit_bytes))
         return replace(self, commits=read, deals=deals)
+
+
+def _read_deals(data: bytes, entry: int, holders: frozenset[Index]) -> tuple[Deal, ...] | None:
+    """All of `entry` bytes and in order, whoever they are for; else with an odd one among them; None for no deals."""
+    deals = tuple(_read_deal(data[at : at + entry]) for at in range(0, len(data), entry))
+    indices = [deal.share_index for deal in deals]
+    if len(data) % entry == 0 and indices == sorted(indices):
+        return deals
+    return _read_around_an_odd_one(data, entry, holders)
+
+
+def _read_deal(data: bytes) -> Deal:
+    return Deal(Index(int.from_bytes(data[:4], "big")), data[4:])
+
+
+def _read_around_an_odd_one(data: bytes, entry: int, holders: frozenset[Index]) -> tuple[Deal, ...] | None:
+    """Deals to holders, by rising index: from the front while one follows, then from the back; one is left between."""
+
+    def index(at: int) -> int:
+        return int.from_bytes(data[at : at + 4], "big") if at <= len(data) - 4 else -1
+
+    if index(0) not in holders:
+        return None
+    before, odd = [], 0
+    while index(odd + entry) in holders and index(odd + entry) > index(odd):
+        before.append(odd)
+        odd += entry
+    after, end, above = list[int](), len(data), 2**32
+    while end - entry >= odd + 4 and index(end - entry) in holders and index(odd) < index(end - entry) < above:
+        end -= entry
+        after.append(end)
+        above = index(end)
+    whole = [_read_deal(data[at : at + entry]) for at in (*before, *reversed(after))]
+    return (*whole[: len(before)], _read_deal(data[odd:end]), *whole[len(before) :])
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ everything that is signed.
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from collective.errors import Malformed, MalformedPoint, MalformedScalar
+from collective.errors import Malformed, MalformedScalar
 from collective.machine import Persist
 from collective.sealing import ecies
 from collective.secret import SCALAR_BYTES
@@ -214,23 +214,22 @@ class EchoBroadcast:
                 return self.justifications.offer(bundle)
 
     def _as_dealt(self, bundle: DealBundle) -> DealBundle:
-        """`bundle` with the borders that its dealer must have meant, wherever somebody on the way has put them.
+        """`bundle` as its dealer signed it, wherever somebody on the way has put its borders; raises Malformed.
 
-        v1.5.11 takes what comes first, so that one node can make another one evict an honest dealer.
+        v1.5.11 takes what comes first, so that one node can make others evict an honest dealer. What cannot be read is
+        not passed on: it may be another message of the same author, so that nothing is proved by it.
         """
         group = self.terms.scheme.key_group
-        meant = bundle.well_formed(
+        meant = bundle.as_signed(
             commits=self.terms.threshold,
             commit_bytes=group.point_bytes,
             share_bytes=ecies.sealed_bytes(group, SCALAR_BYTES),
             holders=frozenset(self._holders),
         )
-        if meant is bundle:
-            return bundle
-        try:
-            self._check_content(meant)
-        except MalformedPoint:
-            return bundle  # nobody meant that
+        if meant is None:
+            raise Malformed(
+                f"what node {bundle.author} signed is no deal of {self.terms.threshold} commitments and sealed shares"
+            )
         return meant
 
     @staticmethod
@@ -246,16 +245,12 @@ class EchoBroadcast:
             raise Malformed(f"a bundle of {size} bytes from node {bundle.author}, at most {MAX_BUNDLE_BYTES} are taken")
 
     def _check_content(self, bundle: Bundle) -> None:
-        """Points and scalars decode. A wrong number of commitments is another fault, and named later.
+        """Points and scalars decode.
 
         Only done for what its author signed: to decode points is the most expensive check of all.
         """
         if isinstance(bundle, DealBundle):
-            if len(bundle.commits) == self.terms.threshold:
-                PublicPolynomial.decode(self.terms.scheme.key_group, bundle.commits)  # known when it is judged
-                return
-            for commit in bundle.commits:
-                self.terms.scheme.decode_key(commit)
+            PublicPolynomial.decode(self.terms.scheme.key_group, bundle.commits)  # known when it is judged
         if isinstance(bundle, JustificationBundle):
             for shown in bundle.justifications:
                 if len(shown.share) != SCALAR_BYTES:

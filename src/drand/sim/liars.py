@@ -98,6 +98,59 @@ class BadShare(Liar):
                 return reply
 
 
+def _moved_borders(bundle: DealBundle) -> DealBundle:
+    """The last commitment and all shares, read as one share: the same hash."""
+    last, shares = bundle.commits[-1], b"".join(_u32(one.share_index) + one.encrypted_share for one in bundle.deals)
+    deal = Deal(Index(int.from_bytes(last[:4], "big")), last[4:] + shares)
+    return replace(bundle, commits=bundle.commits[:-1], deals=(deal,))
+
+
+class MovedBorders(Liar):
+    """Seals a share of odd length, which every node has to read in the same way, whatever borders it comes with."""
+
+    def signed(self, request: VaultRequest, reply: VaultReply) -> VaultReply:
+        """As in Liar."""
+        match reply:
+            case SharesDealt(request_id, DealBundle() as bundle) if bundle.deals:
+                *others, last = bundle.deals
+                deals = (*others, replace(last, encrypted_share=last.encrypted_share + b"!"))
+                altered = self.resigned(replace(bundle, deals=deals, signature=b""))
+                assert isinstance(altered, DealBundle)
+                return SharesDealt(request_id, altered)
+            case _:
+                return reply
+
+    def said(self, message: Message, place: int, others: int) -> list[Message]:
+        """As in Liar."""
+        match message:
+            case DkgPacket(DealBundle() as bundle) if 2 * place < others:
+                return [DkgPacket(_moved_borders(bundle))]
+            case _:
+                return [message]
+
+
+def _as_deal(bundle: ResponseBundle | JustificationBundle) -> DealBundle:
+    """A deal without commitments that has the hash of `bundle`."""
+    if isinstance(bundle, ResponseBundle):
+        body = b"".join(_u32(one.dealer_index) + bytes([one.valid]) for one in bundle.responses)
+    else:
+        body = b"".join(_u32(one.share_index) + one.share for one in bundle.justifications)
+    deal = Deal(Index(int.from_bytes(body[:4], "big")), body[4:])
+    return DealBundle(bundle.author, (), (deal,), bundle.session_id, bundle.signature)
+
+
+class Relabeller(Liar):
+    """Sends each answer first as a deal: whose author would have dealt twice, and be out."""
+
+    def said(self, message: Message, place: int, others: int) -> list[Message]:
+        """As in Liar."""
+        match message:
+            case DkgPacket(ResponseBundle() | JustificationBundle() as answer):
+                return [DkgPacket(_as_deal(answer)), message]
+            case _:
+                return [message]
+
+
 class BadShareUnjustified(BadShare):
     """The same, and it never answers the complaint."""
 
@@ -125,6 +178,10 @@ class FalseJustification(BadShare):
                 return SharesShown(request_id, altered)
             case _:
                 return super().signed(request, reply)
+
+
+def _u32(value: int) -> bytes:
+    return value.to_bytes(4, "big")
 
 
 def _complaints(bundle: ResponseBundle, *, spared: Index | None = None) -> ResponseBundle:
@@ -329,4 +386,6 @@ LIARS: Final[dict[Lie, type[Liar]]] = {
     Lie.LYING_ARCHIVE: LyingArchive,
     Lie.TWO_VERDICTS: TwoVerdicts,
     Lie.TWO_JUSTIFICATIONS: TwoJustifications,
+    Lie.MOVED_BORDERS: MovedBorders,
+    Lie.RELABELLER: Relabeller,
 }

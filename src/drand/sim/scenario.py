@@ -30,6 +30,8 @@ class Lie(Enum):
     LYING_ARCHIVE = "serves beacons that do not verify to whoever catches up from it"
     TWO_VERDICTS = "signs two verdicts: half of the nodes hear that all is well, half that only its own deal is"
     TWO_JUSTIFICATIONS = "complains so that everybody justifies, and shows two justifications of a wrong share itself"
+    MOVED_BORDERS = "seals a share of odd length, and sends half of the nodes the same deal with its borders moved"
+    RELABELLER = "sends the answers of all as deals: the signatures hold, since no hash says what it is of"
 
 
 # Whoever shows different faces to different nodes can split them where messages overtake each other (a copy of one face
@@ -38,7 +40,12 @@ class Lie(Enum):
 TWO_FACED = (Lie.TWO_DEALS, Lie.TWO_RESPONSES, Lie.TWO_VERDICTS, Lie.TWO_JUSTIFICATIONS)
 
 # These came later. They take every other turn of a lie like them, so that older seeds still tell the same story.
-EVERY_OTHER_TURN = {Lie.TWO_RESPONSES: Lie.TWO_VERDICTS, Lie.FALSE_JUSTIFICATION: Lie.TWO_JUSTIFICATIONS}
+EVERY_OTHER_TURN = {
+    Lie.TWO_RESPONSES: Lie.TWO_VERDICTS,
+    Lie.FALSE_JUSTIFICATION: Lie.TWO_JUSTIFICATIONS,
+    Lie.BAD_SHARE: Lie.MOVED_BORDERS,
+    Lie.REPLAYER: Lie.RELABELLER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import pytest
 
 from collective.errors import InvalidSignature, Malformed, MalformedPoint, MalformedScalar
 from collective.machine import Persist
-from drand.model.bundles import Deal, DealBundle, Justification, JustificationBundle, Response, ResponseBundle
+from drand.model.bundles import Bundle, Deal, DealBundle, Justification, JustificationBundle, Response, ResponseBundle
 from drand.model.chain import Index
 from drand.model.group import Peer
 from drand.model.packets import DkgPacket
@@ -46,7 +46,9 @@ def variant(bundle, number):
         case JustificationBundle():
             other = replace(bundle, justifications=(Justification(Index(number), bytes(32)),))
         case _:
-            other = replace(bundle, deals=(*bundle.deals, Deal(Index(0), bytes([number]))))
+            first, *others = bundle.deals
+            altered = Deal(first.share_index, bytes([number]) + first.encrypted_share[1:])
+            other = replace(bundle, deals=(altered, *others))
     return MEMBERS[2].signed(other)
 
 
@@ -133,15 +135,46 @@ def test_a_signature_that_does_not_decode_is_refused(echo):
         echo.receive(replace(DEAL, signature=b""))
 
 
-@pytest.mark.parametrize("commit", [bytes(8), b"\xff" * 8, b"short"])
+@pytest.mark.parametrize("commit", [bytes(8), b"\xff" * 8])
 def test_a_commitment_that_is_no_point_or_the_identity_is_refused(echo, commit):
     with pytest.raises(MalformedPoint):
         echo.receive(MEMBERS[2].signed(replace(DEAL, commits=(*DEAL.commits[:2], commit))))
     assert len(echo.deals) == 0
 
 
-def test_a_wrong_number_of_commitments_is_passed_on_for_all_to_see(echo):
-    assert len(echo.receive(MEMBERS[2].signed(replace(DEAL, commits=DEAL.commits[:1])))) == 2
+@pytest.mark.parametrize(
+    "commits", [(), DEAL.commits[:1], DEAL.commits[:2], (*DEAL.commits, DEAL.commits[0]), (*DEAL.commits[:2], b"short")]
+)
+def test_a_wrong_number_or_length_of_commitments_is_no_deal(echo, commits):
+    with pytest.raises(Malformed, match="no deal of 3 commitments"):
+        echo.receive(MEMBERS[2].signed(replace(DEAL, commits=commits)))
+    assert len(echo.deals) == 0
+
+
+def relabelled(bundle: Bundle) -> DealBundle:
+    """What `bundle` signs, sent as a deal: no hash says of which type its bundle is."""
+    match bundle:
+        case ResponseBundle():
+            body = b"".join(one.dealer_index.to_bytes(4, "big") + bytes([one.valid]) for one in bundle.responses)
+        case JustificationBundle():
+            body = b"".join(one.share_index.to_bytes(4, "big") + one.share for one in bundle.justifications)
+        case DealBundle():
+            body = b"".join(bundle.commits)
+            body += b"".join(one.share_index.to_bytes(4, "big") + one.encrypted_share for one in bundle.deals)
+    deal = Deal(Index(int.from_bytes(body[:4], "big")), body[4:])
+    return DealBundle(bundle.author, (), (deal,), bundle.session_id, bundle.signature)
+
+
+@pytest.mark.parametrize("answer", [RESPONSE, SHOWN], ids=["response", "justification"])
+def test_an_answer_that_is_sent_as_a_deal_is_no_second_deal_of_its_author(echo, answer):
+    """Else whoever sees an answer could have its author evicted, with proof."""
+    forged = relabelled(answer)
+    assert forged.hash() == answer.hash()
+    echo.receive(DEAL)
+    with pytest.raises(Malformed):
+        echo.receive(forged)
+    assert echo.deals.counted() == {2: DEAL}
+    assert echo.deals.twice() == frozenset()
 
 
 def test_no_commitment_is_decoded_before_the_signature_holds(echo, monkeypatch):
@@ -154,11 +187,6 @@ def test_no_commitment_is_decoded_before_the_signature_holds(echo, monkeypatch):
     with pytest.raises(InvalidSignature):
         echo.receive(replace(flood, signature=DEAL.signature))
     assert decoded == [DEAL.signature[: group.point_bytes]]
-
-
-def test_commitments_of_a_wrong_number_are_points_as_well(echo):
-    with pytest.raises(MalformedPoint):
-        echo.receive(MEMBERS[2].signed(replace(DEAL, commits=(b"\xff" * 8,))))
 
 
 def border_moved_into_the_deals() -> DealBundle:
@@ -184,19 +212,16 @@ def test_a_border_moved_on_the_way_is_moved_back(echo, moved):
     assert echo.deals.counted() == {2: DEAL}
 
 
-def test_a_reading_with_commitments_that_are_no_points_was_meant_by_nobody(echo):
-    """Every other node takes the bundle as it came, and evicts its dealer: so do we."""
-    deals = b"".join(deal.share_index.to_bytes(4, "big") + deal.encrypted_share for deal in DEAL.deals)
-    lonely = Deal(Index(2**32 - 1), b"\xff\xff\xff\xff" + deals)  # its head would be the third commitment
-    odd = MEMBERS[2].signed(replace(DEAL, commits=DEAL.commits[:2], deals=(lonely,)))
-    assert echo.receive(odd)[0] == Persist(BundleKept(odd))
-
-
-def test_a_share_of_odd_length_stays_what_its_dealer_signed(echo):
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("share", [b"", b"odd", DEAL.deals[0].encrypted_share + b"!", bytes(500)])
+def test_a_share_of_odd_length_stays_what_its_dealer_signed_whatever_borders_it_comes_with(echo, share, place):
     """v1.5.11 keeps such a bundle, and its holder complains: to drop it would give us another qualified set."""
-    first, *others = DEAL.deals
-    odd = MEMBERS[2].signed(replace(DEAL, deals=(Deal(first.share_index, b"odd"), *others)))
-    assert echo.receive(odd)[0] == Persist(BundleKept(odd))
+    deals = list(DEAL.deals)
+    deals[place] = Deal(deals[place].share_index, share)
+    odd = MEMBERS[2].signed(replace(DEAL, deals=tuple(deals)))
+    assert echo.receive(relabelled(odd))[0] == Persist(BundleKept(odd))
+    assert echo.receive(odd) == []
+    assert echo.deals.counted() == {2: odd}
 
 
 @pytest.mark.parametrize("share", [b"", bytes(31), b"\xff" * 32, (2**61 - 1).to_bytes(32, "big")])
