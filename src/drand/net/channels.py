@@ -64,9 +64,9 @@ class Channels:
         if opened is not None:
             self._close_later(self._open.pop(peer).channel)
         if credentials is not None:
-            channel = grpc.aio.secure_channel(peer.address, credentials, options=CHANNEL_OPTIONS)
+            channel = grpc.aio.secure_channel(target(peer), credentials, options=CHANNEL_OPTIONS)
         else:
-            channel = grpc.aio.insecure_channel(peer.address, options=CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(target(peer), options=CHANNEL_OPTIONS)
         self._open[peer] = _Opened(channel, credentials)
         if len(self._open) > self._most:
             _, oldest = self._open.popitem(last=False)
@@ -105,6 +105,15 @@ class Channels:
         task = asyncio.get_running_loop().create_task(channel.close(CLOSE_GRACE_S))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def target(peer: Peer) -> str:
+    """What gRPC is told to dial: a name or an IP address, never a socket of this machine (`unix:...`).
+
+    gRPC takes what stands before a colon for a kind of address where it knows one of that name, and whom a peer's
+    address names is the peer's to say.
+    """
+    return f"dns:///{peer.address}"
 
 
 async def settle(channel: grpc.aio.Channel) -> None:

@@ -26,7 +26,15 @@ from drand.errors import BeaconNotFound
 from drand.net.addresses import HostPort
 from drand.net.descriptors import MAX_HTTP
 from drand.net.http_chain import GATHERS_AT_ONCE, Events, Gather, Hold
-from drand.net.http_content import CONDITIONAL_HEADERS, OTHER_HEADERS, Answer, Headers, Request, http_date
+from drand.net.http_content import (
+    CONDITIONAL_HEADERS,
+    OTHER_HEADERS,
+    PLAIN_TEXT,
+    Answer,
+    Headers,
+    Request,
+    http_date,
+)
 from drand.net.http_events import DEFAULT_MAX_READERS, EventHub
 from drand.net.http_routes import BACKEND_FAILED, HttpRoutes
 from drand.net.http_watch import Watch
@@ -105,7 +113,7 @@ class HttpServer:
         server = _BoundedServer(
             self._handle,
             self._max_connections,
-            handler_cancellation=True,  # a client that leaves frees its held request
+            self._clock,
             access_log=None,
             logger=_parser_log,
             auto_decompress=False,  # a body is drained unread, not inflated
@@ -205,15 +213,36 @@ class HttpServer:
             self._held.discard(wait)
 
 
+class _Connection(RequestHandler):
+    """aiohttp's connection; bytes that are no HTTP it would repeat to their sender, and name its version."""
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)  # writes it down; raises where an answer has begun
+        assert isinstance(self._manager, _BoundedServer)
+        text = f"{status} {_PHRASES.get(status, 'Error')}".encode()
+        return _Response(Answer(status, PLAIN_TEXT, text), self._manager.clock.now(), last=True)
+
+
 class _BoundedServer(web.Server):
     """aiohttp's server; a connection beyond the bound is closed at once."""
 
     def __init__(
-        self, handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]], most: int, **settings: Any
+        self,
+        handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
+        most: int,
+        clock: Clock,
+        **settings: Any,
     ) -> None:
-        super().__init__(handler, **settings)
+        super().__init__(handler, handler_cancellation=True)  # a client that leaves frees its held request
+        self.clock = clock
         self._most = most
         self._count = 0
+        self._settings = settings
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._settings)
 
     def has_room(self, beside: int) -> bool:
         """Whether there may be one more connection, beside these that are not made yet."""
@@ -237,10 +266,12 @@ class _Response(web.StreamResponse):
     quarter of the time that a request costs. An Answer has a known length and none of these.
     """
 
-    def __init__(self, answer: Answer, now: float) -> None:
+    def __init__(self, answer: Answer, now: float, *, last: bool = False) -> None:
+        """`last`: the connection is closed after it, whatever the client wishes."""
         super().__init__(status=answer.status)
         self._answer = answer
         self._now = now
+        self._last = last
         self._stays_open = True
 
     @property
@@ -254,7 +285,7 @@ class _Response(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has left")
-        self._stays_open = request.keep_alive
+        self._stays_open = bool(request.keep_alive) and not self._last
         transport.write(self._encoded(request))
         await writer.drain()
         return writer

@@ -75,6 +75,8 @@ async def _shown_by(peer: Peer) -> bytes:
             )
     except TimeoutError:
         raise PeerUnreachable(f"{peer.address} did not show its certificate in time") from None
+    except UnicodeError:
+        raise PeerUnreachable(f"{peer.address} is unreachable: its host is no name") from None
     except OSError as error:
         refused = isinstance(error, ConnectionRefusedError)  # asyncio's words for it differ from the system's
         reason, hint = plain_reason("Connection refused" if refused else error.strerror or str(error))

@@ -61,7 +61,7 @@ class Outgoing:
     """A message encoded once, ready for any number of peers."""
 
     method: str  # full gRPC path
-    payload: bytes
+    payload: bytes = field(repr=False)  # it may carry the secret of a ceremony
     deadline_s: float
     in_turn: bool = False  # at most BUNDLES_AT_ONCE of these are under way to a peer, in the order they were given
 

@@ -17,7 +17,7 @@ from grpc.experimental import ChannelOptions
 from collective.errors import CollectiveError, Malformed
 from drand.model.group import Peer
 from drand.model.packets import SyncedBeacon, SyncRequest
-from drand.net.channels import CHANNEL_OPTIONS, peer_error
+from drand.net.channels import CHANNEL_OPTIONS, peer_error, target
 from drand.net.errors import PeerUnreachable
 from drand.wire.packets import decode_synced_beacon, encode_sync_request
 
@@ -145,8 +145,8 @@ class SyncReader:
 
     def _channel(self) -> grpc.Channel:
         if self._credentials is not None:
-            return grpc.secure_channel(self._peer.address, self._credentials, options=_OPTIONS)
-        return grpc.insecure_channel(self._peer.address, options=_OPTIONS)
+            return grpc.secure_channel(target(self._peer), self._credentials, options=_OPTIONS)
+        return grpc.insecure_channel(target(self._peer), options=_OPTIONS)
 
     def _hand_over(self, raw: bytes) -> bool:
         """Queue one message, waiting while the queue is full; False when nobody wants it any more."""

@@ -5,7 +5,7 @@ from drand.errors import InvalidChainInfo, InvalidGroup
 from drand.model.chain import ChainInfo, Index, canonical_beacon_id
 from drand.model.group import MAX_GROUP_SIZE, NANOSECONDS, Group, Node
 from drand.model.packets import OUR_VERSION, Metadata
-from drand.model.schemes import Scheme, scheme_named, scheme_or_default
+from drand.model.schemes import SCHEME_NAMES, Scheme, scheme_named, scheme_or_default
 from drand.wire.gen import drand_pb2
 from drand.wire.identities import decode_identity, encode_identity
 from drand.wire.metadata import decode_metadata, encode_metadata
@@ -83,12 +83,12 @@ def decode_group(
     Source: drand v1.5.11, key/group.go, GroupFromProto; Group.check adds what it forgets.
     """
     message = parsed(drand_pb2.GroupPacket, message)
-    named = scheme_named(message.schemeID)
-    if scheme is not None and named != scheme:
-        raise InvalidGroup(
-            f"mismatch in Scheme name in GroupPacket: {scheme.name} != {named.name}",
+    if scheme is not None and message.schemeID in SCHEME_NAMES and message.schemeID != scheme.name:
+        raise InvalidGroup(  # by its name: the other scheme's curve stays unloaded
+            f"mismatch in Scheme name in GroupPacket: {scheme.name} != {message.schemeID}",
             hint="our key was generated with another scheme than the group's",
         )
+    named = scheme_named(message.schemeID)
     at_most(message.nodes, MAX_GROUP_SIZE, "nodes of a group")
     at_most(message.dist_key, MAX_GROUP_SIZE, "coefficients of a group")
     nodes = [

@@ -99,6 +99,24 @@ async def test_bytes_that_are_no_http_are_answered_and_the_connection_closed(ser
     assert (await reader.read()).startswith(b"HTTP/1.0 400 Bad Request")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A" * 200_000,
+        "GET / HTTP/9.9\r\n\r\n",
+        "GET /secret HTTP/1.1\r\n\r\n",
+        f"GET /{'secret' * 2000} HTTP/1.1\r\nHost: x\r\n\r\n",
+        request("/public/1", "GET", "X-Long: " + "secret" * 4000),
+    ],
+    ids=["no method", "no version of today", "no host", "long path", "long header"],
+)
+async def test_what_cannot_be_read_is_answered_in_fixed_words(served: Served, text: str):
+    """Not repeated to its sender, and without the names and versions of what serves it."""
+    head, body = await served.exchange(text)
+    assert body == b"400 Bad Request"
+    assert not any(word in head.lower() for word in (b"aiohttp", b"python", b"secret", b"aaaa"))
+
+
 async def test_headers_that_are_too_long_are_refused(served: Served):
     head, _ = await served.exchange(request("/public/1", "GET", "X-Long: " + "x" * 20_000))
     assert b" 400 " in head.split(b"\r\n")[0]

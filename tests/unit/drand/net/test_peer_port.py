@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -25,7 +26,7 @@ from drand.model.packets import (
 from drand.net import grpc_service
 from drand.net.addresses import HostPort
 from drand.net.errors import CannotListen, MethodMissing, PeerRefused, PeerUnreachable, PortTaken
-from drand.net.peer_client import Displaced, Outgoing, PeerClient
+from drand.net.peer_client import Displaced, Outgoing, PeerClient, encode
 from drand.net.peer_server import PeerServer
 from drand.wire.gen import control_pb2, drand_pb2, httpgrpc_pb2, protocol_pb2, public_pb2, watch_pb2
 from tests.support.ports import free_port
@@ -313,3 +314,26 @@ async def test_an_error_before_a_stream_is_its_status(line: Line):
     with pytest.raises(PeerRefused, match="no beacon stored above"):
         async with line.client.sync(line.peer, SyncRequest(Round(9), "default"), patience_s=20) as batches:
             await anext(aiter(batches))
+
+
+async def test_a_peer_whose_address_is_a_socket_of_this_machine_is_looked_for_by_name(tmp_path: Path):
+    """gRPC knows `unix:` as a kind of address: a member could have the others talk to their own machines."""
+    path, callers = tmp_path / "local.sock", list[asyncio.StreamWriter]()
+    server = await asyncio.start_unix_server(lambda _, writer: callers.append(writer), path)
+    peer, client = Peer(f"unix:{path}", tls=False), PeerClient()
+    try:
+        with pytest.raises(PeerUnreachable):
+            await client.home(peer, OURS, deadline_s=5)
+        with pytest.raises(PeerUnreachable):
+            async with client.sync(peer, SyncRequest(Round(1), "default"), patience_s=5) as batches:
+                await anext(batches)
+    finally:
+        await client.close()
+        server.close()
+    assert callers == []
+
+
+def test_what_is_sent_is_not_shown():
+    signal = SignalPacket(IDENTITY, b"a-secret-of-a-ceremony", b"")
+    assert b"a-secret-of-a-ceremony" in encode(signal, OURS).payload
+    assert "a-secret-of-a-ceremony" not in repr(encode(signal, OURS))

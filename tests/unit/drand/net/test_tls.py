@@ -15,6 +15,7 @@ from collective.clock import SystemClock
 from drand.model.chain import Round
 from drand.model.group import Peer
 from drand.model.packets import OUR_VERSION, Metadata, SyncRequest
+from drand.net import namesakes
 from drand.net.addresses import HostPort
 from drand.net.errors import BadCertificate, PeerUnreachable
 from drand.net.http_routes import HttpRoutes
@@ -228,3 +229,9 @@ def test_our_roots_come_beside_those_of_the_system(
 def test_the_key_is_not_printed(authority: Authority):
     tls = load_server_tls(*authority.issue("a.example"))
     assert "PRIVATE" not in repr(tls)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70])
+async def test_a_peer_whose_host_is_no_name_is_unreachable(host: str):
+    with pytest.raises(PeerUnreachable, match="its host is no name"):
+        await namesakes._shown_by(Peer(f"{host}:1", tls=True))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collective.errors import Malformed
-from drand.errors import InvalidRandomness
+from drand.errors import InvalidGroup, InvalidRandomness
 from drand.model.bundles import (
     Bundle,
     Deal,
@@ -245,3 +245,11 @@ def test_bytes_from_anywhere_decode_or_are_malformed(
 ) -> None:
     assert_only_malformed(decode, originals[0])
     assert_only_malformed(decode, data.draw(st.binary(max_size=300) | samples.damaged(originals)))
+
+
+def test_a_group_of_another_scheme_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's group must not make a node load a curve that it does not need."""
+    message = drand_pb2.GroupPacket(schemeID="bls-bn254-unchained-on-g1")
+    monkeypatch.setattr("drand.wire.groups.scheme_named", lambda name: pytest.fail(f"{name} was looked for"))
+    with pytest.raises(InvalidGroup, match="mismatch in Scheme name"):
+        groups.decode_group(message, CHAINED)
