@@ -163,7 +163,7 @@ class Metrics(Counts):
     def answered(self, method: str, code: int) -> None:
         """An HTTP request was answered. What callers make up as a method is counted as one."""
         name = method.lower()
-        key = (name if name in METHODS else "other", code)
+        key = (name if name in METHODS else "unknown", code)
         gauge = self._http.get(key)
         if gauge is None:  # looking labels up costs more than counting
             gauge = self._http[key] = self._http_calls.labels(str(code), key[0])

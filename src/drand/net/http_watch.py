@@ -23,7 +23,8 @@ from drand.net.log_budget import LogBudget
 
 MAX_CLIENTS = 100_000  # addresses whose rate is remembered
 DURATIONS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-METHODS = ("get", "head", "options", "post")  # others are counted as "other": strangers choose them
+# Others are counted as "unknown", for strangers choose them: the names of v1.5.11 (promhttp, sanitizeMethod).
+METHODS = ("get", "put", "head", "post", "delete", "connect", "options", "notify", "trace", "patch")
 
 TOO_MANY = Answer(
     429,
@@ -74,7 +75,7 @@ class Tally:
 
     def add(self, status: int, method: str, took_s: float | None) -> None:
         """Count one request, and how long it took."""
-        name = method.lower() if method.lower() in METHODS else "other"
+        name = method.lower() if method.lower() in METHODS else "unknown"
         key = (str(status), name)
         self.calls[key] = self.calls.get(key, 0) + 1
         if took_s is None:

@@ -42,9 +42,9 @@ def test_numbers_of_several_processes_add_up_and_invented_methods_share_one_plac
     two.add(200, "GET", 0.2)
     two.add(404, "BREW", 99)
     one.merge(two)
-    assert one.calls == {("200", "get"): 2, ("404", "other"): 1}
+    assert one.calls == {("200", "get"): 2, ("404", "unknown"): 1}
     assert sum(one.slots["get"]) == 2
-    assert one.slots["other"][-1] == 1
+    assert one.slots["unknown"][-1] == 1
 
 
 async def test_a_watched_server_limits_and_writes_one_line_a_request():
