@@ -24,7 +24,7 @@ class VaultLink(Protocol):
         ...
 
     async def close(self) -> None:
-        """Wait for what is being answered, take nothing more."""
+        """Wait for what is being answered, take nothing more. Cancelled, it no longer waits: nothing is kept then."""
         ...
 
 
@@ -54,9 +54,16 @@ class InprocLink:
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Wait for what was asked, take nothing more."""
+        """Wait for what was asked, take nothing more.
+
+        Cancelled, it leaves a script behind that is still waited for in its thread, and a vault that keeps nothing of
+        what comes of it: whoever opens the files next is the only one who writes them.
+        """
         self._closed = True
-        await asyncio.gather(*self._asked)
+        try:
+            await asyncio.gather(*self._asked)
+        finally:
+            self.vault.close()
 
     def holds(self, epoch_id: bytes) -> bool:
         """Whether the vault has the share of this name; where it has not, its state was lost, and `adopt` may help."""

@@ -5,6 +5,7 @@ the vault to is in the state file before it returns. The simulated world hands i
 randomness and a file in memory; a daemon reaches it through a link (drand.vault.links).
 """
 
+import threading
 from collections.abc import Callable
 from typing import assert_never
 
@@ -49,7 +50,7 @@ def _no_export(share: Share) -> None:
 
 
 class Vault:
-    """One beacon's keys. Calls must not overlap.
+    """One beacon's keys. Calls must not overlap, but for `close`.
 
     keys          the long-term key pair; the state file belongs to it
     state_file    where the state is kept; read once, here
@@ -72,6 +73,8 @@ class Vault:
         self._file = state_file
         self._export = export
         self._state = self._load()
+        self._writing = threading.Lock()  # between an answer in another thread and `close`
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"Vault({self._keeper.keys.identity.address}, {len(self._state.epochs)} shares)"
@@ -80,15 +83,24 @@ class Vault:
         """The reply to `request`; a VaultRefused where the vault will not or cannot. The same again gives the same."""
         try:
             state, reply = self._handle(request)
-            self._keep(state)
-            if isinstance(request, OpenEpoch):
-                self._export_newest(request.epoch_id)
+            with self._writing:
+                self._keep(state)
+                if isinstance(request, OpenEpoch):
+                    self._export_newest(request.epoch_id)
         except CollectiveError as error:
             retry = error.retry if isinstance(error, Refused) else isinstance(error, Unavailable)
             return VaultRefused(request.request_id, str(error), retry)
         except (OverflowError, ValueError) as error:  # a number that no wire could have carried
             return VaultRefused(request.request_id, f"malformed request: {type(error).__name__}")
         return reply
+
+    def close(self) -> None:
+        """From when this returns on the files are another vault's: nothing is kept, exported or answered any more.
+
+        May be called from another thread while a request is answered; that answer is then refused.
+        """
+        with self._writing:
+            self._closed = True
 
     def holds(self, epoch_id: bytes) -> bool:
         """Whether there is a share under this name, open or not."""
@@ -120,7 +132,8 @@ class Vault:
         check_member(self._keeper, held, group)
         public = PublicPolynomial.decode(self._keeper.scheme.key_group, share.commits)
         verify_share(public, PlainShare(share.index, share.secret))
-        self._keep(with_epoch(self._state, held))
+        with self._writing:
+            self._keep(with_epoch(self._state, held))
         return held.epoch_id
 
     def _handle(self, request: VaultRequest) -> Answer:
@@ -146,7 +159,12 @@ class Vault:
                 assert_never(request)
 
     def _keep(self, state: VaultState) -> None:
-        """The barrier: nothing is answered before the state that it follows from is on disk."""
+        """The barrier: nothing is answered before the state that it follows from is on disk.
+
+        raises  Refused once closed, whatever the state: the file may say more by now than this vault knows
+        """
+        if self._closed:
+            raise Refused("the vault is closed")
         if state is not self._state:
             self._file.replace(encode(state))
             self._state = state

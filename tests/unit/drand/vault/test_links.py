@@ -2,10 +2,26 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
-from drand.model.vault_messages import DealShares, IdentityShown, SharesDealt, ShowIdentity, UserEntropy, VaultRefused
-from drand.vault.links import MAX_WAITING, InprocLink
-from tests.support.vaults import Ceremony, fresh_id
+from drand.model.schemes import scheme_named
+from drand.model.vault_messages import (
+    DealShares,
+    IdentityShown,
+    OpenEpoch,
+    SharesDealt,
+    ShowIdentity,
+    UserEntropy,
+    VaultRefused,
+    VaultReply,
+    VaultRequest,
+)
+from drand.vault.folder import VaultFolder
+from drand.vault.links import MAX_WAITING, InprocLink, open_vault
+from drand.vault.vault import Vault
+from tests.support.vaults import GENESIS_S, PERIOD_S, Ceremony, fresh_id, sign_request
+
+SCHEME = scheme_named("pedersen-bls-chained")
 
 
 def slow_link() -> tuple[InprocLink, threading.Event, threading.Event, DealShares]:
@@ -82,3 +98,56 @@ async def test_a_closed_link_finishes_what_was_asked_and_takes_nothing_more():
     refused = await link.ask(ShowIdentity(fresh_id()))
     assert isinstance(refused, VaultRefused)
     assert "closed" in refused.reason
+
+
+async def test_a_vault_that_was_not_waited_for_overwrites_nothing_of_the_one_that_follows(tmp_path: Path):
+    """The shell's patience ends while a script runs on: the next vault of the folder deals, then the script is done."""
+    ceremony, started, go_on, over = Ceremony(scheme=SCHEME), threading.Event(), threading.Event(), threading.Event()
+    folder, site = VaultFolder(tmp_path / "default"), ceremony.sites[0]
+    folder.save_key_pair(site.keys)
+
+    def script(path: str, size: int) -> bytes:
+        started.set()
+        assert go_on.wait(30)
+        return bytes(size)
+
+    class Watched(Vault):
+        def answer(self, request: VaultRequest) -> VaultReply:
+            try:
+                answers.append(super().answer(request))
+            finally:
+                over.set()
+            return answers[-1]
+
+    answers: list[VaultReply] = []
+    old = InprocLink(Watched(site.keys, folder.state_file, entropy=site.entropy, clock=site.clock, read_script=script))
+    request = DealShares(fresh_id(), ceremony.terms, UserEntropy("/script", user_only=True))
+    dealing = asyncio.create_task(old.ask(request))
+    await asyncio.to_thread(started.wait, 30)
+    closing = asyncio.create_task(old.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, dealing, return_exceptions=True)
+
+    following = open_vault("inproc:", folder.path)
+    dealt = await following.ask(DealShares(fresh_id(), ceremony.terms))
+    assert isinstance(dealt, SharesDealt)
+    kept = folder.state_file.read()
+    go_on.set()
+    assert await asyncio.to_thread(over.wait, 30)
+    assert [type(answer) for answer in answers] == [VaultRefused]
+    assert folder.state_file.read() == kept
+
+
+def test_a_closed_vault_gives_and_exports_nothing():
+    ceremony = Ceremony(1, 1)
+    [end] = ceremony.run()
+    site, group = ceremony.sites[0], ceremony.group(end.commits)
+    site.clock.unix_s = GENESIS_S + PERIOD_S
+    exported = len(site.exported)
+    site.vault.close()
+    site.vault.close()
+    opening, signing = OpenEpoch(fresh_id(), end.epoch_id, group), sign_request(end.epoch_id, 1, group.genesis_seed)
+    for request in (opening, signing, ShowIdentity(fresh_id())):
+        assert site.refusal(request).reason == "the vault is closed"
+    assert len(site.exported) == exported
