@@ -59,7 +59,10 @@ class MinuteWatch:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(MINUTE_S)
-            self.look()
+            try:
+                self.look()
+            except Exception:  # a bug of one minute must not keep the next from being looked at
+                log.exception("internal error in the look once a minute; going on")
 
     def look(self) -> None:
         """Say what the last minute was like."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MAX_PEM_BYTES = 1 << 20
 PEM_END = b"-----END CERTIFICATE-----"
+OTHER_KEY = "have a certificate issued for a key on P-256, or for an RSA key"
 
 
 _Pair: TypeAlias = tuple[bytes, bytes]  # certificate chain, key: PEM
@@ -106,19 +107,39 @@ def _grpc_configuration(pair: _Pair) -> grpc.ServerCertificateConfiguration:
 
 
 def _read_pair(certificate_path: Path, key_path: Path) -> _Pair:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-
     certificate_pem = _read(certificate_path, "certificate")
     key_pem = _read(key_path, "TLS key")
     leaf = _certificates(certificate_pem, certificate_path)[0]
-    try:
-        key = load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError) as error:
-        raise BadCertificate(f"{key_path} holds no unencrypted PEM private key") from error
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+    private = _public_half(key_pem, key_path)
+    if _public_key(leaf, certificate_path) != private:
         raise BadCertificate(f"the key in {key_path} does not belong to the certificate in {certificate_path}")
     return certificate_pem, key_pem
+
+
+def _public_half(key_pem: bytes, path: Path) -> bytes:
+    """The public key of a PEM private key, DER; raises BadCertificate."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+        return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except UnsupportedAlgorithm as error:
+        raise BadCertificate(f"{path} holds a key of a kind that is not supported: {error}", hint=OTHER_KEY) from error
+    except (ValueError, TypeError) as error:
+        raise BadCertificate(f"{path} holds no unencrypted PEM private key") from error
+
+
+def _public_key(leaf: "x509.Certificate", path: Path) -> bytes:
+    """The public key in a certificate, DER; raises BadCertificate."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    try:
+        return leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (UnsupportedAlgorithm, ValueError) as error:
+        what = f"the certificate in {path} is for a key that is damaged or of a kind that is not supported"
+        raise BadCertificate(f"{what}: {error}", hint=OTHER_KEY) from error
 
 
 def load_roots(certs_dir: Path | None) -> bytes | None:

@@ -139,3 +139,23 @@ async def test_the_minute_is_looked_at_again_and_again(monkeypatch: pytest.Monke
     async with asyncio.timeout(30):
         assert [await looks.get() for _ in range(3)] == [1, 1, 1]
     watch.close()
+
+
+async def test_a_bug_in_one_look_is_logged_and_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    looks = asyncio.Queue[int]()
+
+    def refresh() -> None:
+        looks.put_nowait(1)
+        raise RuntimeError("nobody thought of this")
+
+    watch = MinuteWatch(SetClock(), tuple, refresh)
+    monkeypatch.setattr(module, "MINUTE_S", 0.0)
+    watch.start()
+    async with asyncio.timeout(30):
+        assert [await looks.get() for _ in range(3)] == [1, 1, 1]
+    watch.close()
+    first = caplog.records[0]
+    assert "going on" in first.getMessage()
+    assert first.exc_info is not None
