@@ -8,6 +8,7 @@ Why SQLite, and what it measures: docs/decisions/0004-sqlite-store.md.
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -58,6 +59,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = connection
         self._chained = chained
         self._lock = lock
+        self._backing_up = threading.Lock()
 
     def persist(self, *records: Record) -> None:
         """Carry out some `Persist`, in order and in one transaction: the disk is waited for once."""
@@ -152,9 +154,14 @@ class SqliteStore:
     def backup(self, target: Path) -> None:
         """Write a consistent copy to `target` (0600, atomically) in one step, while the store stays in use.
 
-        Copies through a connection of its own and holds no lock that a writer waits for, so it may run in a thread.
+        Copies through a connection of its own and holds no lock that a writer waits for, so it may run in a thread. A
+        second backup waits for the first: both might have one target.
         """
         self._open_connection()
+        with self._backing_up:
+            self._back_up(target)
+
+    def _back_up(self, target: Path) -> None:
         waiting = waiting_file(target)
         try:
             if target.exists() and target.samefile(self.path):

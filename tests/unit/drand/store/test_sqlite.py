@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from drand.model.chain import Beacon, Round
 from drand.model.records import BeaconStored, EpochStarted
+from drand.store import sqlite as sqlite_module
 from drand.store.contract import BeaconStore, OutOfOrder, StoreFailed
 from drand.store.memory import MemoryStore
 from drand.store.schema import StoreInUse
@@ -250,6 +252,23 @@ def test_a_backup_is_taken_while_rounds_are_appended(path: Path, tmp_path: Path)
     assert copy.last() == store.last() == reader.last()
     for one in (copy, reader, store):
         one.close()
+
+
+def test_backups_are_made_one_after_the_other(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two to one target at the same time would write one waiting file."""
+    filled(path)
+    store, copy, alone = open_store(path, chained=True), sqlite_module._vacuum_into, list[bool]()
+
+    def noted(source: Path, waiting: Path) -> None:
+        alone.append(not store._backing_up.acquire(blocking=False))
+        copy(source, waiting)
+
+    monkeypatch.setattr(sqlite_module, "_vacuum_into", noted)
+    with ThreadPoolExecutor(2) as threads:
+        for backup in [threads.submit(store.backup, tmp_path / "copy.sqlite") for _ in range(2)]:
+            backup.result(20)
+    assert alone == [True, True]
+    store.close()
 
 
 def test_a_backup_never_replaces_the_store_itself(path: Path):
