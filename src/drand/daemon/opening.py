@@ -60,6 +60,7 @@ async def open_beacon(
     folder.make()
     store = open_store(folder.store, chained=identity.scheme.chained)
     try:
+        vault.read_again()  # the store's lock keeps others from the vault's state, too: what was read before may be old
         vault.discard_leftovers()
         settle_epoch(folder, identity, store, vault, outside.clock.now())
         epoch = store.epoch()

@@ -65,6 +65,10 @@ class InprocLink:
         finally:
             self.vault.close()
 
+    def read_again(self) -> None:
+        """Believe the state file again, now that no other process writes it; raises StateDamaged, Unavailable."""
+        self.vault.read_again()
+
     def holds(self, epoch_id: bytes) -> bool:
         """Whether the vault has the share of this name; where it has not, its state was lost, and `adopt` may help."""
         return self.vault.holds(epoch_id)

@@ -53,7 +53,7 @@ class Vault:
     """One beacon's keys. Calls must not overlap, but for `close`.
 
     keys          the long-term key pair; the state file belongs to it
-    state_file    where the state is kept; read once, here
+    state_file    where the state is kept; read here, and in `read_again`
     read_script   runs an operator's randomness script: (path, bytes wanted) -> bytes; may take seconds
     export        keeps a newly opened share where the Go implementation would look for it
     raises        StateDamaged when the state is not what a vault wrote for this key; Unavailable from the state file
@@ -101,6 +101,14 @@ class Vault:
         """
         with self._writing:
             self._closed = True
+
+    def read_again(self) -> None:
+        """Believe the file again; raises as the making of a vault.
+
+        For whoever has just made sure that nobody else writes the file: until then another vault might have.
+        """
+        with self._writing:
+            self._state = self._load()
 
     def holds(self, epoch_id: bytes) -> bool:
         """Whether there is a share under this name, open or not."""
