@@ -1,7 +1,9 @@
 """Addresses as people and peers write them: host:port, control ports and paths, and who called."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,6 +33,13 @@ class HostPort:
     def bind_target(self) -> str:
         """The address as a gRPC server binds it; every interface when no host is named."""
         return str(self) if self.host else f"[::]:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it; False for a name other than localhost, which may be any machine's."""
+        with suppress(ValueError):
+            return ip_address(self.host).is_loopback
+        return self.host == "localhost"
 
     @property
     def dial_target(self) -> str:

@@ -80,6 +80,8 @@ class ControlServer:
             self._socket = address.path
         else:
             bound = HostPort(address.host, bind_tcp(server, address, "control"))
+            if not address.is_loopback:
+                log.warning("control port %s: other machines may reach it, and who does commands this daemon", address)
         await server.start()
         self._server = server
         return bound

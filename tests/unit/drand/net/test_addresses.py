@@ -96,3 +96,12 @@ def test_any_text_is_an_address_or_malformed(text: str):
         except Malformed:
             continue
         assert isinstance(address, HostPort | UnixPath)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
+    + [(host, False) for host in ("", "0.0.0.0", "::", "192.168.0.1", "drand.example", "localhost.example")],
+)
+def test_which_addresses_only_this_machine_reaches(host: str, loopback: bool):
+    assert HostPort(host, 8888).is_loopback is loopback

@@ -258,6 +258,17 @@ async def test_a_tcp_control_port_is_bound_on_this_machine_and_can_be_taken_once
     await first.stop(0)
 
 
+@pytest.mark.parametrize(("host", "open_to_others"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+async def test_a_control_port_for_other_machines_is_warned_of(
+    host: str, open_to_others: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("drand.net.control_server.bind_tcp", lambda _server, _address, _what: 1)
+    server = ControlServer(NotedDaemon())
+    await server.start(HostPort(host, 1))
+    await server.stop(0)
+    assert ("who does commands this daemon" in caplog.text) == open_to_others
+
+
 @pytest.mark.parametrize("where", ["127.0.0.1:1", "unix:///nonexistent/control.sock"])
 def test_without_a_daemon_the_command_line_is_told_how_to_start_one(where: str):
     with ControlClient(where) as client, pytest.raises(DaemonAbsent) as caught:
