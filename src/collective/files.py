@@ -11,12 +11,28 @@ from collective.errors import Unavailable
 
 PRIVATE_MODE = 0o600
 FOLDER_MODE = 0o740
+OWNER_HINT = "check owner and permissions of what is there and of the folders above it"
 
 
 class DiskRefused(Unavailable):
     """The disk would not take a file: full, read-only, or not ours. What was there before is still there."""
 
     hint = "check that the folder is there, who may write to it, and the space left on the disk; then try again"
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something at `path`; raises DiskRefused where the system does not let us look.
+
+    `Path.exists` raises an error of the system then, or says False, as newer versions of Python do: of a key or a share
+    "absent" and "not to be looked at" must never be taken for the same.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise DiskRefused(f"cannot look at {path}: {error.strerror}", hint=OWNER_HINT) from error
+    return True
 
 
 def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:
@@ -47,6 +63,9 @@ def replace_file(path: Path, data: bytes, mode: int, *, derived: bool = False) -
     except OSError as error:
         discard(waiting)
         raise DiskRefused(f"cannot write {path}: {error.strerror}") from error
+    except BaseException:  # a signal that ends the command
+        discard(waiting)
+        raise
 
 
 @contextmanager

@@ -5,7 +5,9 @@
 2  the command was used wrongly (unknown flag, missing argument)
 3  too early: the round asked for does not exist yet
 4  verification failed: a beacon, a chain or a peer's answer is not what it claims
+129  ended by SIGHUP: its terminal was closed
 130  interrupted by the operator
+143  ended by SIGTERM
 """
 
 from collective.errors import CollectiveError, InvalidSignature, Malformed, OutOfTurn
@@ -15,7 +17,9 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_TOO_EARLY = 3
 EXIT_INVALID = 4
+EXIT_HUNG_UP = 129
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class DrandError(CollectiveError):

@@ -45,7 +45,7 @@ def test_a_demonstration_that_is_ended_leaves_no_process_behind(tmp_path: Path, 
         assert processes_of(folder)
         demo.send(number)
         demo.send(number)  # an impatient operator
-        assert demo.wait_end() == 130
+        assert demo.wait_end() == 128 + number
         assert "stopping" in demo.output
         assert "Traceback" not in demo.output
         assert processes_of(folder) == []
@@ -78,7 +78,7 @@ def test_without_a_folder_of_its_own_nothing_is_left(tmp_path: Path):
     try:
         demo.wait_for("starting 2 daemons")
         demo.send(signal.SIGTERM)
-        assert demo.wait_end() == 130
+        assert demo.wait_end() == 143
     finally:
         demo.end()
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ import click
 
 from collective.clock import SystemClock
 from collective.errors import BadSetting, Unavailable
+from drand.cli.endings import CODES, Ended
 from drand.cli.local_network import ENDING_SIGNALS, Ceremony, LocalNetwork
 from drand.cli.options import Whole
 from drand.errors import EXIT_INTERRUPTED
@@ -75,9 +76,9 @@ def demo(nodes: int, threshold: int | None, period: str, scheme: str, rounds: in
     with ended_by_signals():
         try:
             run(network, Ceremony(threshold=threshold, period=period, scheme=scheme), rounds)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as ended:
             click.echo("\nstopping")
-            return EXIT_INTERRUPTED
+            return ended.code if isinstance(ended, Ended) else EXIT_INTERRUPTED
         finally:
             disregard_signals()
             network.stop()
@@ -115,9 +116,9 @@ def ended_by_signals() -> Iterator[None]:
     Only one, since another would interrupt the cleaning up, which takes seconds.
     """
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
         disregard_signals()
-        raise KeyboardInterrupt
+        raise Ended(CODES.get(signal.Signals(number), EXIT_INTERRUPTED))
 
     before = {number: signal.signal(number, interrupt) for number in ENDING_SIGNALS}
     try:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from drand.cli.endings import leave_signals_alone
 from drand.cli.options import EXISTING_FILE, FILE, VERBOSE
 from drand.cli.root import with_variables
 from drand.net.http_events import DEFAULT_MAX_READERS
@@ -92,6 +93,7 @@ def relay(
     """
     if ctx.invoked_subcommand is not None:
         return
+    leave_signals_alone()
     settings = RelaySettings(
         listen=listen,
         sources=_sources(urls, grpc),

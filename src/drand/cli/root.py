@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from collective.errors import CollectiveError, OutOfTurn
+from drand.cli.endings import WORDS, Ending, ended_by_signals
 from drand.cli.go_spellings import in_our_spelling
 from drand.cli.version import VERSION_LINE
 from drand.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, exit_code
@@ -254,11 +255,21 @@ def say_error(error: object, hint: str = "") -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code (see drand.errors)."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else its C++ core writes lines of its own to stderr
+    with ended_by_signals() as ending:
+        try:
+            code = _run(arguments, ending)
+        except (OSError, KeyboardInterrupt):
+            if not ending.code:
+                raise  # else the terminal that takes no words is why it ends
+    return ending.code or code
+
+
+def _run(arguments: Sequence[str] | None, ending: Ending) -> int:
     try:
         result = ROOT.main(args=arguments, prog_name="drand", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        click.echo(WORDS[ending.code or EXIT_INTERRUPTED], err=True)
         return EXIT_INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

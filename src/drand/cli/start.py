@@ -7,6 +7,7 @@ import click
 
 from collective.errors import BadSetting
 from collective.files import make_folder
+from drand.cli.endings import leave_signals_alone
 from drand.cli.options import CERTS_DIR, CONTROL, FILE, FOLDER, TLS_DISABLE, VERBOSE, BeaconId
 from drand.cli.output import print_banner, warn
 from drand.daemon.folders import MULTIBEACON
@@ -103,6 +104,7 @@ def start(
     It ends on SIGTERM, on Ctrl-C, and on `drand stop`. A renewed certificate is taken up within a minute; SIGHUP does
     so at once, and begins the access log anew.
     """
+    leave_signals_alone()
     print_banner()
     if db != "bolt":
         raise BadSetting(f"the database engine {db!r} is not available in this version", hint="leave out --db")

@@ -35,7 +35,7 @@ from drand.model.spans import shown_span
 from drand.timelock.errors import StillLocked, UnsuitableChain, WrongChain
 from drand.timelock.inspection import Inspection, Lock, inspect
 from drand.timelock.recipients import Identity, Recipient
-from drand.timelock.streams import decrypt_stream, encrypt_stream
+from drand.timelock.streams import encrypt_stream, unlocked, write_content
 from drand.timelock.tlock import BeaconSource, TlockRecipient
 from drand.timelock.x25519 import X25519Identity, X25519Recipient, read_identities
 
@@ -198,8 +198,11 @@ def decrypt(
         identities.append(rounds)
 
         def open_(job: Job, tell: Callable[[int], None]) -> None:
-            with reading(job.source) as source, writing(job.target, OPENED_MODE) as target:
-                decrypt_stream(Watched(source, tell, job.label), target, identities, allow_no_chunk=allow_no_chunk)
+            with reading(job.source) as source:
+                watched = Watched(source, tell, job.label)
+                opener = unlocked(watched, identities, allow_no_chunk=allow_no_chunk)
+                with writing(job.target, OPENED_MODE) as target:
+                    write_content(opener, watched, target)
 
         return each(jobs, open_)
 

@@ -1,5 +1,7 @@
 """The files of `drand timelock`: which is written where, written whole or not at all, with progress on a terminal."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from collective.errors import BadSetting, CollectiveError, Unavailable
-from collective.files import replacing_file
+from collective.files import DiskRefused, replacing_file
 from drand.cli.root import say_error
 from drand.errors import exit_code
 
@@ -48,6 +50,7 @@ def plan(sources: Sequence[Path], output: Path | None, renamed: Callable[[Path],
         source = sources[0] if sources else STANDARD
         into = output is not None and output.is_dir() and source != STANDARD
         if output is None or not into:
+            require_place(output or STANDARD)
             return [Job(source, output or STANDARD)]
     if output is not None and not output.is_dir():
         raise BadSetting(f"several files do not fit into {output}", hint="give a folder that exists as --output")
@@ -58,7 +61,24 @@ def plan(sources: Sequence[Path], output: Path | None, renamed: Callable[[Path],
     for job in jobs:
         if job.target.exists() or targets.count(job.target) > 1:
             raise BadSetting(f"{job.target} is there already", hint="move it away, or take one file at a time with -o")
+        require_place(job.target)
     return jobs
+
+
+def require_place(target: Path) -> None:
+    """Raise DiskRefused where no file can be put: that should not show after days of waiting for a round."""
+    if target == STANDARD or (target.exists() and not (target.is_file() or target.is_dir())):
+        return
+    folder = target.resolve().parent
+    if target.is_dir():
+        reason = errno.EISDIR
+    elif not folder.is_dir():
+        reason = errno.ENOENT
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        reason = errno.EACCES
+    else:
+        return
+    raise DiskRefused(f"cannot write {target}: {os.strerror(reason)}")
 
 
 def locked_name(source: Path) -> Path:

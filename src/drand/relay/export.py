@@ -18,6 +18,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from collective.errors import BadSetting, Malformed, Unavailable
+from collective.files import discard
 from drand.client.async_client import AsyncClient
 from drand.client.sources import Address
 from drand.daemon.folders import checked_beacon_id
@@ -219,4 +220,8 @@ def write(path: Path, body: bytes) -> None:
         waiting.write_bytes(body)
         os.replace(waiting, path)
     except OSError as error:
+        discard(waiting)
         raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
+    except BaseException:  # a signal that ends the command
+        discard(waiting)
+        raise

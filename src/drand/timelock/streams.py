@@ -72,9 +72,19 @@ def decrypt_stream(
     raises  NotAnAgeFile, DamagedArmor, DamagedHeader, ForgedHeader, DamagedPayload for the file;
             StillLocked, WrongChain, NoIdentityMatched, BeaconNotFound, Unavailable, InvalidBeacon for the opening
     """
+    write_content(unlocked(reader, identities, allow_no_chunk=allow_no_chunk), reader, writer)
+
+
+def unlocked(reader: Reader, identities: Sequence[Identity], *, allow_no_chunk: bool = False) -> FileOpener:
+    """The first half of `decrypt_stream`: read the header and open it, which may take as long as an identity waits."""
     opener = FileOpener(allow_no_chunk=allow_no_chunk)
     header = read_header(opener, reader)
     opener.unlock(unwrap(header.stanzas, identities))
+    return opener
+
+
+def write_content(opener: FileOpener, reader: Reader, writer: Writer) -> None:
+    """The second half of `decrypt_stream`: the content of a file that is unlocked, with what is left in `reader`."""
     for chunk in opener.update(b""):
         writer.write(chunk)
     for piece in _pieces(reader):

@@ -37,6 +37,19 @@ def test_what_ends_with_an_error_leaves_the_old_file_and_nothing_else(tmp_path: 
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("write", [replace_file, create_file])
+def test_a_signal_while_a_file_is_flushed_leaves_nothing_waiting(
+    write: Callable[[Path, bytes, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(_handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "file", b"new", 0o600)
+    assert list(tmp_path.iterdir()) == []
+
+
 def write_nothing(path: Path) -> None:
     with replacing_file(path, 0o600):
         pass

@@ -90,6 +90,19 @@ def test_a_disk_that_refuses_is_named(tmp_path: Path):
         list(run_export(RelaySettings(sources=(server.url,)), tmp_path / "out", 1, 3))
 
 
+@pytest.mark.parametrize(("failure", "raised"), [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(), CannotWrite)])
+def test_an_export_that_is_ended_leaves_no_half_of_a_file(
+    failure: BaseException, raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(export.os, "replace", fail)
+    with pytest.raises(raised):
+        export.write(tmp_path / "1", b"{}")
+    assert files(tmp_path) == set()
+
+
 def test_whole_pages_are_written_from_their_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(export, "PAGE_ROUNDS", 5)
     chain = LivingChain()
