@@ -102,12 +102,20 @@ def with_variables(command: click.Command, prefix: str) -> click.Command:
     return command
 
 
-class UnknownCommand(click.UsageError):
+class WrongUse(click.UsageError):
+    """A command line that cannot be meant, where something better than the help can be advised."""
+
+    def __init__(self, what: str, hint: str, ctx: click.Context | None = None) -> None:
+        super().__init__(what, ctx)
+        self.hint = hint
+
+
+class UnknownCommand(WrongUse):
     """A word that names no command. `meant` is the group and, where one is near, what may have been meant."""
 
     def __init__(self, word: str, meant: Sequence[str], ctx: click.Context) -> None:
-        super().__init__(f"No such command {word!r}.", ctx)
-        self.hint = f"did you mean `{' '.join(meant)}`?" if len(meant) > 1 else f"see `{meant[0]} --help`"
+        hint = f"did you mean `{' '.join(meant)}`?" if len(meant) > 1 else f"see `{meant[0]} --help`"
+        super().__init__(f"No such command {word!r}.", hint, ctx)
 
 
 class LazyGroup(click.Group):
@@ -274,7 +282,7 @@ def _run(arguments: Sequence[str] | None, ending: Ending) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
-    except UnknownCommand as error:
+    except WrongUse as error:
         say_error(error.format_message(), error.hint)
         return EXIT_USAGE
     except click.UsageError as error:

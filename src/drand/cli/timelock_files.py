@@ -13,7 +13,7 @@ import click
 
 from collective.errors import BadSetting, CollectiveError, Unavailable
 from collective.files import DiskRefused, replacing_file
-from drand.cli.root import say_error
+from drand.cli.root import WrongUse, say_error
 from drand.errors import exit_code
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ def plan(sources: Sequence[Path], output: Path | None, renamed: Callable[[Path],
     """What is written where.
 
     One source goes to `output`, or to standard output. Several go to files beside them, named by `renamed`, or into
-    the folder `output`; those names are ours, so nothing is overwritten. raises BadSetting
+    the folder `output`; those names are ours, so nothing is overwritten. raises BadSetting, DiskRefused, WrongUse
     """
     if len(sources) <= 1:
         source = sources[0] if sources else STANDARD
         into = output is not None and output.is_dir() and source != STANDARD
         if output is None or not into:
             require_place(output or STANDARD)
+            require_other(source, output or STANDARD)
             return [Job(source, output or STANDARD)]
     if output is not None and not output.is_dir():
         raise BadSetting(f"several files do not fit into {output}", hint="give a folder that exists as --output")
@@ -79,6 +80,22 @@ def require_place(target: Path) -> None:
     else:
         return
     raise DiskRefused(f"cannot write {target}: {os.strerror(reason)}")
+
+
+def require_other(source: Path, target: Path) -> None:
+    """Raise WrongUse where the result would replace what it is made from, by whatever name."""
+    if target == STANDARD or not target.is_file():
+        return
+    try:
+        read = os.fstat(sys.stdin.fileno()) if source == STANDARD else source.stat()
+    except (OSError, ValueError):
+        return  # nothing that can be told apart; a source that is not there is said when it is opened
+    if os.path.samestat(read, target.stat()):
+        label = "standard input" if source == STANDARD else source
+        raise WrongUse(
+            f"{target} is {label} itself: the result would replace the only copy of it",
+            hint="give another name with -o, and remove the old file once you have seen that the new one is right",
+        )
 
 
 def locked_name(source: Path) -> Path:
