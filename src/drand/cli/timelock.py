@@ -29,7 +29,7 @@ from drand.cli.timelock_files import (
     writing,
 )
 from drand.client.chains import PUBLIC_CHAINS, RETIRED_HASHES
-from drand.errors import EXIT_TOO_EARLY
+from drand.errors import EXIT_FAILURE, EXIT_TOO_EARLY
 from drand.model.chain import MAX_ROUND, ChainInfo, Round
 from drand.model.spans import shown_span
 from drand.timelock.errors import StillLocked, UnsuitableChain, WrongChain
@@ -246,11 +246,15 @@ def inspect_(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tup
 @JSON
 @click.argument("files", nargs=-1, type=FILES, metavar="[IN]...")
 def status(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tuple[Path, ...]) -> int:
-    """When files open, by this machine's clock. Exit code 3 while one of them is locked."""
-    locked = False
+    """When files open, by this machine's clock. Exit code 3 while one of them is locked.
+
+    Exit code 1 when none is known to be, but of one it cannot be told, since its chain is unknown here.
+    """
+    locked = untold = False
     for label, found in inspected(files, chain, urls):
         left_s = None if found.opens_unix_s is None else found.opens_unix_s - SystemClock().now()
         locked = locked or (left_s is not None and left_s > 0)
+        untold = untold or (left_s is None and bool(found.locks))
         if as_json:
             print_json_line(status_fields(label, found, left_s))
         elif not found.locks:
@@ -263,7 +267,7 @@ def status(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tuple
             click.echo(f"{label}: opens in {shown_span(left_s)}, at {shown_moment(found.opens_unix_s or 0)}")
         else:
             click.echo(f"{label}: open since {shown_moment(found.opens_unix_s or 0)}")
-    return EXIT_TOO_EARLY if locked else 0
+    return EXIT_TOO_EARLY if locked else EXIT_FAILURE if untold else 0
 
 
 @click.command()

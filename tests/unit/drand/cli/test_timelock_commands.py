@@ -309,11 +309,15 @@ def test_status_says_when_and_its_code_is_3_while_locked(info: Path, server: Cha
     asked = timelock("status", "--url", server.url, locked(tmp_path))
     assert (asked.code, "open since" in asked.out) == (0, True)
     unknown = timelock("status", locked(tmp_path))
-    assert (unknown.code, "unknown here" in unknown.out) == (0, True)
+    assert (unknown.code, "unknown here" in unknown.out) == (EXIT_FAILURE, True)
     fields = json.loads(timelock("status", "--json", "--chain", info, locked(tmp_path, FUTURE)).out)
     assert fields["locked"] is True
     assert fields["opens_unix_s"] == CHAIN.info.schedule.due_unix_s(FUTURE)
-    assert json.loads(timelock("status", "--json", locked(tmp_path)).out)["locked"] is None
+    unknown = timelock("status", "--json", locked(tmp_path))
+    assert (unknown.code, json.loads(unknown.out)["locked"]) == (EXIT_FAILURE, None)
+    public = tmp_path / "public"
+    public.write_bytes(encrypt_bytes(b"", [TlockRecipient(public_chain("quicknet"), FUTURE)]))
+    assert timelock("status", locked(tmp_path), public).code == EXIT_TOO_EARLY
 
 
 def test_waiting_for_an_open_file_ends_at_once(info: Path, server: ChainServer, tmp_path: Path):
