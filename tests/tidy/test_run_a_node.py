@@ -29,7 +29,7 @@ def quoted(text: str) -> list[str]:
 
 def spoken() -> str:
     """Every text in the source, one a line; an f-string's values are gaps, and docstrings are not spoken."""
-    nodes = [node for path in (ROOT / "src" / "drand").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    nodes = [node for path in (ROOT / "src").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     silent = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     texts = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in silent]
     return "\n".join(node.value for node in texts if isinstance(node.value, str))

@@ -151,7 +151,7 @@ class Daemon:
             log.warning("starting daemon with no active beacon: make keys with `drand generate-keypair`")
 
     async def _load_all(self, names: list[str]) -> None:
-        failed: dict[str, CollectiveError] = {}
+        failed: dict[str, Exception] = {}
         for name in names:
             try:
                 await self.load(name)
@@ -159,12 +159,16 @@ class Daemon:
                 raise
             except AlreadyLoaded:
                 continue  # the operator was quicker, over the control socket
-            except CollectiveError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is this beacon's
                 failed[name] = error
         if failed and not self.shells:
             raise next(iter(failed.values()))
         for name, fault in failed.items():
-            log.error("BEACON %s IS NOT RUNNING: %s (%s); load it with `drand load` then", name, fault, fault.advice)
+            if isinstance(fault, CollectiveError):
+                what = f"{fault} ({fault.advice})"
+                log.error("BEACON %s IS NOT RUNNING: %s; load it with `drand load` then", name, what)
+            else:
+                log.error("BEACON %s IS NOT RUNNING: an internal error", name, exc_info=fault)
 
     def _wanted(self) -> list[str]:
         only = self.settings.only_beacon

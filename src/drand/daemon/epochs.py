@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from collective.errors import CollectiveError, Malformed, Unavailable
-from collective.files import DiskRefused, replace_file
+from collective.files import OWNER_HINT, DiskRefused, is_there, replace_file
 from drand.daemon.folders import BeaconFolder
 from drand.errors import InvalidGroup
 from drand.model.group import Group, Identity
@@ -62,7 +62,7 @@ def read_group_file(path: Path) -> Group | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DamagedGroupFile(f"{path}: {error.strerror}") from error
+        raise DamagedGroupFile(f"{path}: {error.strerror}", hint=OWNER_HINT) from error
     try:
         group = decode_group_file(data)
         group.check()
@@ -101,7 +101,7 @@ def settle_epoch(folder: BeaconFolder, identity: Identity, store: BeaconStore, v
 def _epoch_of_files(folder: BeaconFolder, identity: Identity, written: Group | None, vault: InprocLink) -> Epoch | None:
     """Without a record: the epoch that the files stand for, None where there are none."""
     if written is None:
-        if folder.share_file.exists():
+        if is_there(folder.share_file):
             raise DamagedGroupFile(f"{folder.group_file} is missing, but there is a share in {folder.share_file}")
         return None
     if not written.public_key:

@@ -6,12 +6,13 @@
 Source: drand v1.5.11, key/store.go and core/config.go.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from collective.errors import BadSetting
-from collective.files import make_folder
+from collective.files import OWNER_HINT, DiskRefused, is_there, make_folder
 
 MULTIBEACON = "multibeacon"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -66,8 +67,8 @@ class BeaconFolder:
 
     @property
     def has_keys(self) -> bool:
-        """Whether a key pair was generated here."""
-        return (self.keys / "drand_id.private").exists()
+        """Whether a key pair was generated here; raises DiskRefused where the folder may not be looked into."""
+        return is_there(self.keys / "drand_id.private")
 
     def make(self) -> None:
         """Create what is missing, readable by the owner (and listable by the group, as Go has it)."""
@@ -76,9 +77,22 @@ class BeaconFolder:
 
 
 def beacon_ids(base: Path) -> list[str]:
-    """The ids that have a key pair below `base`, in alphabetical order."""
+    """The ids that have a key pair below `base`, in alphabetical order; raises DiskRefused.
+
+    One whose folder may not be looked into is among them: loading it says why.
+    """
     multibeacon = base / MULTIBEACON
-    if not multibeacon.is_dir():
+    try:
+        names = sorted(os.listdir(multibeacon))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    names = sorted(entry.name for entry in multibeacon.iterdir() if entry.is_dir() and _ID.fullmatch(entry.name))
-    return [name for name in names if BeaconFolder(base, name).has_keys]
+    except OSError as error:
+        raise DiskRefused(f"cannot list {multibeacon}: {error.strerror}", hint=OWNER_HINT) from error
+    return [name for name in names if _ID.fullmatch(name) and _may_have_keys(BeaconFolder(base, name))]
+
+
+def _may_have_keys(folder: BeaconFolder) -> bool:
+    try:
+        return folder.has_keys
+    except DiskRefused:
+        return True

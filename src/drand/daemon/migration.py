@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from collective.files import FOLDER_MODE, PRIVATE_MODE, DiskRefused, make_folder, replace_file, sync_folder
+from collective.files import FOLDER_MODE, PRIVATE_MODE, DiskRefused, is_there, make_folder, replace_file, sync_folder
 from drand.daemon.folders import MULTIBEACON
 from drand.model.chain import DEFAULT_BEACON_ID
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 def has_old_layout(base: Path) -> bool:
-    """Whether `base` was used before there were beacon ids, and not migrated since."""
-    return not (base / MULTIBEACON).exists() and any((base / name).is_dir() for name in OLD_FOLDERS)
+    """Whether `base` was used before there were beacon ids, and not migrated since; raises DiskRefused."""
+    return not is_there(base / MULTIBEACON) and any((base / name).is_dir() for name in OLD_FOLDERS)
 
 
 def migrate_old_layout(base: Path) -> bool:

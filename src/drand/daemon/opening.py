@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from collective.errors import InvalidSignature, Malformed, Unavailable
+from collective.files import OWNER_HINT, DiskRefused
 from drand.daemon.beacon import BeaconShell, Outside
 from drand.daemon.checking import check_head
 from drand.daemon.epochs import settle_epoch
@@ -52,6 +53,16 @@ async def open_beacon(
     raises  NoKeyPair, DamagedKeyFile, StateDamaged, UnsignedIdentity, VaultAway; StoreFailed, StoreInUse; DiskRefused;
             and as settle_epoch and check_head. Nothing is left open then.
     """
+    try:
+        return await _open(folder, vault_uri, outside, opener)
+    except OSError as error:  # where nobody thought of one; it names the file itself
+        what = f"the files of beacon {folder.beacon_id} in {folder.root} cannot be used"
+        raise DiskRefused(f"{what}: {error}", hint=OWNER_HINT) from error
+
+
+async def _open(
+    folder: BeaconFolder, vault_uri: str, outside: Outside, opener: Callable[..., InprocLink]
+) -> BeaconShell:
     vault = opener(vault_uri, folder.root, clock=outside.clock, entropy=outside.entropy)
     identity = await _identity(vault, folder)
     check_signed(identity)

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from collective.errors import Unavailable
-from collective.files import make_folder, sync_folder
+from collective.files import DiskRefused, is_there, make_folder, sync_folder
 from drand.store.contract import StoreFailed
 
 FILE_MODE = 0o640  # as Go's database: nothing in it is secret, nobody else may write
@@ -121,7 +121,11 @@ def connect_writer(path: Path, *, chained: bool) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> tuple[sqlite3.Connection, bool]:
     """Open `path` read-only, beside a writer or without one; also tells whether the chain is chained."""
-    if not path.is_file():
+    try:
+        there = is_there(path) and path.is_file()
+    except DiskRefused as error:
+        raise StoreFailed(str(error), hint=error.advice) from error
+    if not there:
         raise StoreFailed(f"there is no store at {path}", hint="check the folder and the beacon id")
     connection = connect(path, read_only=True)
     try:

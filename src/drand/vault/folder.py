@@ -17,10 +17,12 @@ from collective.entropy import Entropy, random_scalar
 from collective.errors import BadSetting, Malformed
 from collective.files import (
     FOLDER_MODE,
+    OWNER_HINT,
     PRIVATE_MODE,
     DiskRefused,
     create_file,
     discard_leftovers,
+    is_there,
     make_folder,
     replace_file,
 )
@@ -118,7 +120,7 @@ class VaultFolder:
 
     def save_key_pair(self, keys: KeyPair) -> None:
         """Write a new key pair; raises KeyPairExists when either file is there, and then nothing has changed."""
-        if self.identity_file.exists():
+        if is_there(self.identity_file):
             raise KeyPairExists(f"keypair already exists: {self.identity_file}")
         make_folder(self.key_file.parent)
         try:
@@ -144,8 +146,11 @@ class VaultFolder:
         return KeyPair(identity, secret)
 
     def load_secret(self, scheme: Scheme | None = None) -> tuple[SecretScalar, Scheme]:
-        """The long-term secret and its scheme, from the private file alone. Raises NoKeyPair, DamagedKeyFile."""
-        if not self.key_file.exists() and not self.identity_file.exists():
+        """The long-term secret and its scheme, from the private file alone.
+
+        raises  NoKeyPair; DamagedKeyFile naming the file; DiskRefused where it may not be looked at
+        """
+        if not is_there(self.key_file) and not is_there(self.identity_file):
             raise NoKeyPair(f"there is no key pair in {self.key_file.parent}")
         data = _read(self.key_file)
         try:
@@ -206,8 +211,8 @@ class VaultFolder:
         return kept
 
     def load_share(self, scheme: Scheme) -> Share | None:
-        """The share in `dist_key.private`, None without the file; raises DamagedKeyFile naming it."""
-        if not self.share_file.exists():
+        """The share in `dist_key.private`, None without the file; raises DamagedKeyFile naming it, DiskRefused."""
+        if not is_there(self.share_file):
             return None
         data = _read(self.share_file)
         try:
@@ -216,10 +221,16 @@ class VaultFolder:
             raise DamagedKeyFile(f"{self.share_file}: {error}") from error
 
     def forget_shares(self) -> None:
-        """Remove state and share, keeping the key pair (`drand util reset`). Signed rounds are forgotten with them."""
+        """Remove state and share, keeping the key pair (`drand util reset`). Signed rounds are forgotten with them.
+
+        raises  DiskRefused
+        """
         self.discard_leftovers()
-        self.state_file.path.unlink(missing_ok=True)
-        self.share_file.unlink(missing_ok=True)
+        for path in (self.state_file.path, self.share_file):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise DiskRefused(f"cannot remove {path}: {error.strerror}", hint=OWNER_HINT) from error
 
     def discard_leftovers(self) -> None:
         """Remove what a process that was killed while it wrote a secret has left of it; raises DiskRefused."""
@@ -237,9 +248,11 @@ class VaultFolder:
 
 
 def _too_open(path: Path, mode: int) -> str:
-    if not path.exists():
+    """A complaint, "" without one; what may not be looked at is for whoever reads it to complain about."""
+    try:
+        actual = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
         return ""
-    actual = stat.S_IMODE(path.stat().st_mode)
     return f"{path} has mode {actual:04o}, it should be {mode:04o}: chmod {mode:04o} {path}" if actual & ~mode else ""
 
 
@@ -259,4 +272,4 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise DamagedKeyFile(f"{path} is missing") from error
     except OSError as error:
-        raise DiskRefused(f"cannot read {path}: {error.strerror}", hint="check owner and permissions") from error
+        raise DiskRefused(f"cannot read {path}: {error.strerror}", hint=OWNER_HINT) from error

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from collective.errors import CollectiveError, Unavailable
-from collective.files import PRIVATE_MODE, DiskRefused, replace_file
+from collective.files import OWNER_HINT, PRIVATE_MODE, DiskRefused, replace_file
 from collective.secret import SCALAR_BYTES, SecretScalar
 from drand.model.bundles import DealBundle, JustificationBundle, ResponseBundle
 
@@ -136,7 +136,7 @@ class DiskStateFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DiskRefused(f"cannot read {self.path}: {error.strerror}") from error
+            raise DiskRefused(f"cannot read {self.path}: {error.strerror}", hint=OWNER_HINT) from error
 
     def replace(self, data: bytes) -> None:
         """Replace the file; durable when it returns."""
