@@ -113,7 +113,8 @@ class TlockRecipient:
     def __init__(self, chain: ChainInfo, round_: int) -> None:
         require_suitable(chain)
         if not 1 <= round_ <= MAX_ROUND or chain.schedule.due_unix_s(round_) >= TIME_OVERFLOW_S:
-            raise BadSetting(f"there will be no round {round_} to lock to", hint="rounds count from 1")
+            hint = "rounds count from 1" if round_ < 1 else "its time is beyond every clock: lock to an earlier round"
+            raise BadSetting(f"there will be no round {round_} to lock to", hint=hint)
         self.chain = chain
         self.round = Round(round_)
         self._master = chain.scheme.decode_key(chain.public_key)

@@ -98,7 +98,7 @@ def test_a_moment_at_which_a_round_is_due_locks_to_that_round():
         (["--round", "5"], "round 5 is in the past"),
         (["-D", "1x"], "is no duration"),
         (["--at", "soon"], "is no moment"),
-        (["--round", str(2**64 - 1)], "there will be no round"),
+        (["--round", str(2**64 - 1)], "lock to an earlier round"),
         (["--round", str(FUTURE), "-r", "age1nokey"], "key"),
         (["--chain", "fastnet", "--round", "999999999"], "retired"),
         (["--chain", "default", "--round", "999999999"], "chained"),
