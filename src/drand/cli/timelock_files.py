@@ -15,6 +15,7 @@ from collective.errors import BadSetting, CollectiveError, Unavailable
 from collective.files import DiskRefused, replacing_file
 from drand.cli.root import WrongUse, say_error
 from drand.errors import exit_code
+from drand.timelock.errors import NOTHING_WRITTEN, DamagedPayload
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -143,8 +144,13 @@ def writing(target: Path, mode: int) -> Iterator[BinaryIO]:
         except OSError as error:
             raise Unavailable(f"cannot write {target}: {error.strerror}", hint="check what reads from it") from error
     else:
-        with replacing_file(target.resolve(), mode) as file:
-            yield file
+        try:
+            with replacing_file(target.resolve(), mode) as file:
+                yield file
+        except DamagedPayload as error:
+            if error.advice == DamagedPayload.hint:
+                error.advice = NOTHING_WRITTEN  # what was authentic has gone with the rest
+            raise
 
 
 class Watched:

@@ -59,6 +59,9 @@ class DamagedArmor(Malformed):
     hint = "copy it whole, from the BEGIN line to the END line, without changing its lines"
 
 
+NOTHING_WRITTEN = "get the file again from where it came; nothing of its content was written"
+
+
 class DamagedPayload(Malformed):
     """The encrypted content was altered, reordered or cut short.
 

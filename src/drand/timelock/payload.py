@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from drand.timelock.errors import DamagedPayload
+from drand.timelock.errors import NOTHING_WRITTEN, DamagedPayload
 from drand.timelock.header import derive
 
 NONCE_BYTES = 16
@@ -105,7 +105,7 @@ class PayloadOpener:
             raise DamagedPayload("the last chunk is empty, which no honest writer makes")
         chunk = self._open(self._held, last=True)
         if chunk is None:
-            raise DamagedPayload("the last chunk of the content was altered or cut short")
+            raise self._damaged("the last chunk of the content was altered or cut short")
         self._held = b""
         self._ended = True
         return chunk
@@ -121,8 +121,12 @@ class PayloadOpener:
             chunk = self._open(sealed, last=True)
             self._ended = True
         if chunk is None:
-            raise DamagedPayload(f"chunk {self._counter} of the content was altered or is not in its place")
+            raise self._damaged(f"chunk {self._counter} of the content was altered or is not in its place")
         return chunk
+
+    def _damaged(self, what: str) -> DamagedPayload:
+        """With a hint that tells whether anything has been given out before."""
+        return DamagedPayload(what, hint=None if self._counter else NOTHING_WRITTEN)
 
     def _open(self, sealed: bytes | memoryview, *, last: bool) -> bytes | None:
         try:

@@ -74,6 +74,16 @@ def test_a_file_beside_the_one_that_is_read_may_be_replaced(info: Path, tmp_path
     assert sealed.read_bytes() != b"a bid\n"
 
 
+def test_of_a_damaged_file_nothing_is_said_to_have_been_given_out(info: Path, tmp_path: Path):
+    sealed = tmp_path / "bid.tle"
+    sealed.write_bytes(encrypt_bytes(bytes(200_000), [TlockRecipient(CHAIN.info, PAST)])[:-1])
+    flags = ["--chain", str(info), "--beacon", beacon_json(CHAIN.beacon(PAST)).decode()]
+    ended = drand("timelock", "decrypt", *flags, sealed, "-o", tmp_path / "bid")
+    assert (ended.code, ended.hints) == (EXIT_FAILURE, True)
+    assert "nothing of its content was written" in ended.err
+    assert not (tmp_path / "bid").exists()
+
+
 @pytest.mark.parametrize(
     ("output", "words"),
     [

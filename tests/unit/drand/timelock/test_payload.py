@@ -69,6 +69,19 @@ def test_a_payload_that_was_cut_short_says_where(kept: int, why: str):
         opened(data[:kept])
 
 
+def test_the_hint_says_whether_anything_was_given_out_before_the_damage():
+    data = bytearray(sealed(2 * CHUNK_BYTES + 100))
+    for place, words in ((0, "nothing of its content was written"), (SEALED_CHUNK_BYTES, "is authentic, but not all")):
+        damaged = data[:]
+        damaged[place] ^= 1
+        with pytest.raises(DamagedPayload) as refused:
+            opened(bytes(damaged))
+        assert words in refused.value.advice
+    with pytest.raises(DamagedPayload) as refused:
+        opened(sealed(7)[:-1])
+    assert "nothing of its content was written" in refused.value.advice
+
+
 def test_chunks_in_another_order_are_refused():
     data = sealed(3 * CHUNK_BYTES)
     first, second, last = (data[at : at + SEALED_CHUNK_BYTES] for at in range(0, len(data), SEALED_CHUNK_BYTES))
