@@ -198,9 +198,9 @@ def parse_receipt(data: bytes) -> Receipt:
         receipt = Receipt(
             chain=_chain(fields),
             commitment=_commitment(fields),
-            committed_unix_s=_whole(fields["committed_unix_s"]),
+            committed_unix_s=_integer(fields["committed_unix_s"], "committed_unix_s"),
             beacon=parse_beacon(json.dumps(fields["beacon"]).encode()),
-            positions=tuple(_whole(place) for place in _array(fields["positions"])),
+            positions=tuple(_integer(place, "a position") for place in _array(fields["positions"])),
             entries=None if entries is None else tuple(_text(entry) for entry in _array(entries)),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -230,8 +230,8 @@ def parse_announcement(data: bytes) -> Announcement:
         return Announcement(
             chain=_chain(fields),
             commitment=_commitment(fields),
-            committed_unix_s=_whole(fields["committed_unix_s"]),
-            round=Round(_whole(fields["round"])),
+            committed_unix_s=_whole(fields["committed_unix_s"], "committed_unix_s"),
+            round=Round(_whole(fields["round"], "round")),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"this is no draw announcement: {error!r}"[:300]) from error
@@ -254,11 +254,15 @@ def _chain(fields: Mapping[str, Any]) -> ChainInfo:
 
 
 def _commitment(fields: Mapping[str, Any]) -> Commitment:
-    return Commitment(bytes.fromhex(fields["list_sha256"]), _whole(fields["winners_wanted"]))
+    return Commitment(bytes.fromhex(fields["list_sha256"]), _integer(fields["winners_wanted"], "winners_wanted"))
 
 
 def _require_told(receipt: Receipt, fields: Mapping[str, Any]) -> None:
     """What the receipt says twice, it says the same: people read `winners`, the check reads `positions`."""
+    if receipt.committed_unix_s < 0:
+        raise InvalidReceipt(f"the list was committed to at unix time {receipt.committed_unix_s}, which is below 0")
+    if any(place < 0 for place in receipt.positions):
+        raise InvalidReceipt(f"a winner's position is {min(receipt.positions)}, and the list begins at 0")
     size = None if receipt.entries is None else len(receipt.entries)
     if size is not None and not all(place < size for place in receipt.positions):
         raise InvalidReceipt("a winner's position is beyond the list")
@@ -282,10 +286,18 @@ def _array(value: object) -> list[Any]:
     return value
 
 
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**64:
-        raise Malformed(f"{value!r} is no whole number")
+def _integer(value: object, what: str) -> int:
+    """A number that may prove false; one below 0 does, where a receipt is checked."""
+    if not isinstance(value, int) or isinstance(value, bool) or not abs(value) < 2**64:
+        raise Malformed(f"{what}: {value!r} is no whole number of 64 bits"[:200])
     return value
+
+
+def _whole(value: object, what: str) -> int:
+    number = _integer(value, what)
+    if number < 0:
+        raise Malformed(f"{what}: {number} is below 0")
+    return number
 
 
 def _text(value: object) -> str:

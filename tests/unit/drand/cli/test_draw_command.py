@@ -171,6 +171,23 @@ def test_what_is_no_receipt_is_refused(folder: Path, capsys: pytest.CaptureFixtu
     assert "no draw receipt" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("positions", [-1, -2], "position is -2, and the list begins at 0"), ("committed_unix_s", -5, "unix time -5")],
+)
+def test_a_number_below_zero_makes_a_receipt_false(
+    field: str, value: object, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    entries, beacon = NAMES.split(), committee().beacon(20)
+    announced = Announcement(chain=chain(), commitment=commit(entries, 2), round=beacon.round, committed_unix_s=0)
+    fields = json.loads(encode_receipt(receipt_of(announced, entries, beacon)))
+    Path("receipt.json").write_text(json.dumps(fields | {field: value}))
+    assert run(["draw", "--check", "receipt.json"]) == EXIT_INVALID
+    said = capsys.readouterr().err
+    assert words in said
+    assert "believe none of it" in said
+
+
 def test_the_receipt_of_somebody_else_moves_no_cursor(folder: Path, capsys: pytest.CaptureFixture[str]):
     entries = ["Mallory\r\x1b[2KAda", "Grace\u202e", "Zo\u00eb\t7"]
     beacon = committee().beacon(20)

@@ -53,6 +53,8 @@ def test_an_announcement_is_read_back_and_holds_the_draw_to_it():
         parse_announcement(encode_receipt(receipt()))
     with pytest.raises(Malformed):
         parse_announcement(encode_announcement(announced()).replace(b'"round": 9', b'"round": "9"'))
+    with pytest.raises(Malformed, match="round: -9 is below 0"):
+        parse_announcement(encode_announcement(announced()).replace(b'"round": 9', b'"round": -9'))
 
 
 def test_the_hash_of_a_plain_list_is_that_of_its_file():
@@ -124,6 +126,11 @@ ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], Any], type[CollectiveError]]
     "another chain hash": (lambda f: f["chain"].__setitem__("chain_hash", "00" * 32), InvalidChainInfo),
     "committed too late": (lambda f: f.__setitem__("committed_unix_s", f["round_due_unix_s"]), InvalidReceipt),
     "a position beyond": (lambda f: f["positions"].__setitem__(0, 99), InvalidReceipt),
+    "a position before": (lambda f: f.__setitem__("positions", [-1, -2, -3]), InvalidReceipt),
+    "a position before, no names": (lambda f: (f.pop("winners"), f["positions"].__setitem__(0, -8)), InvalidReceipt),
+    "committed before time": (lambda f: f.__setitem__("committed_unix_s", -5), InvalidReceipt),
+    "fewer than none wanted": (lambda f: f.__setitem__("winners_wanted", -1), InvalidReceipt),
+    "a position that is a half": (lambda f: f["positions"].__setitem__(0, 0.5), Malformed),
     "another format": (lambda f: f.__setitem__("format", "x"), Malformed),
     "no entries": (lambda f: f.__setitem__("entries", []), CollectiveError),
     "a text as list": (lambda f: (f.pop("winners"), f.__setitem__("entries", "abcdefgh")), Malformed),
