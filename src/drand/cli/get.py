@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from collective.clock import SystemClock
-from collective.errors import BadSetting, CollectiveError, InvalidSignature, Unavailable
+from collective.errors import BadSetting, CollectiveError, InvalidSignature, Malformed, Unavailable
 from drand.cli.options import (
     CERTS_DIR,
     EXISTING_FILE,
@@ -27,6 +27,7 @@ from drand.model.verification import ChainVerifier
 from drand.wire.toml_files import decode_group_file
 
 MAX_GROUP_FILE_BYTES = 1 << 22
+GROUP_HINT = "give the group file of a node as it stands: `drand show group --out FILE` writes it"
 
 
 @click.command()
@@ -66,10 +67,11 @@ def read_group(path: Path) -> Group:
         with path.open("rb") as file:
             data = file.read(MAX_GROUP_FILE_BYTES)
     except OSError as error:
-        raise BadSetting(
-            f"cannot read {path}: {error.strerror}", hint="`drand show group --out FILE` writes it"
-        ) from error
-    return decode_group_file(data)
+        raise BadSetting(f"cannot read {path}: {error.strerror}", hint=GROUP_HINT) from error
+    try:
+        return decode_group_file(data)
+    except Malformed as error:
+        raise type(error)(f"{path}: {error}", hint=error.advice or GROUP_HINT) from error
 
 
 def require_due(info: ChainInfo, round_: Round) -> None:

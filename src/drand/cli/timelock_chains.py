@@ -10,14 +10,14 @@ from typing import BinaryIO
 
 from collective.errors import BadSetting, CollectiveError
 from drand.cli.countdown import Countdown
-from drand.cli.verify import read_info
+from drand.cli.verify import info_in
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.timelock.errors import DamagedHeader, StillLocked, WrongChain
 from drand.timelock.header import Stanza
 from drand.timelock.tlock import BeaconSource, TlockIdentity, require_suitable, tlock_stanzas
-from drand.wire.http_json import parse_beacons, parse_chain_info
+from drand.wire.http_json import parse_beacons
 
 DEFAULT_CHAIN = "quicknet"
 _CHAIN_HASH = re.compile(r"[0-9a-fA-F]{64}")
@@ -32,7 +32,7 @@ def chosen_chain(text: str, urls: Sequence[str]) -> ChainInfo:
     if built_in is not None:
         return built_in
     if not _CHAIN_HASH.fullmatch(text):
-        return parse_chain_info(read_info(text))
+        return info_in(text)
     if not urls:
         raise BadSetting(
             f"the chain {text.lower()} is not built in",

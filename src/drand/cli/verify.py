@@ -16,13 +16,14 @@ from drand.cli.output import print_json_line
 from drand.cli.root import say_error
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.errors import EXIT_INVALID, InvalidBeacon
-from drand.model.chain import Beacon, Round
+from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.schemes import SCHEME_NAMES, Scheme, scheme_named
 from drand.model.verification import ChainVerifier
 from drand.verifying.verifiers import MAX_BEACONS, MOST_BY_ITSELF, WORTH_BEACONS, Verifiers
 from drand.wire.http_json import parse_beacons, parse_chain_info
 
 MAX_INFO_BYTES = 1 << 20
+INFO_HINT = "give a file with what /info answers, in JSON: `drand get chain-info ADDRESS` prints it"
 MOST_WORKERS = 256
 MOST_NAMED = 10  # bad rounds named one by one; the rest are counted
 TELL_EVERY_S = 2.0
@@ -93,13 +94,21 @@ def chosen_verifier(chain: str | None, public_key: str | None, scheme: str | Non
             hint=f"--chain takes {', '.join(PUBLIC_CHAINS)}, a chain hash of these, or a file with what /info answers",
         )
     if chain is not None:
-        info = public_chain(chain) or parse_chain_info(read_info(chain))
+        info = public_chain(chain) or info_in(chain)
         if scheme is not None and scheme != info.scheme.name:
             raise BadSetting(f"the chain's scheme is {info.scheme.name}, not {scheme}", hint="leave out --scheme")
         return ChainVerifier(info.scheme, info.public_key)
     if scheme is None:
         raise BadSetting("--public-key needs --scheme", hint=f"one of {', '.join(SCHEME_NAMES)}")
     return ChainVerifier(scheme_named(scheme), unhex_key(public_key or "", scheme_named(scheme)))
+
+
+def info_in(name: str) -> ChainInfo:
+    """The chain information in the file `name`; raises BadSetting, and what `parse_chain_info` raises."""
+    try:
+        return parse_chain_info(read_info(name))
+    except Malformed as error:
+        raise type(error)(f"{name}: {error}", hint=error.advice or INFO_HINT) from error
 
 
 def read_info(name: str) -> bytes:

@@ -129,8 +129,8 @@ def decode_group_file(data: bytes) -> Group:
         Group(
             nodes=nodes,
             threshold=threshold,
-            period_ns=parse_duration(file.text("Period")),
-            catchup_period_ns=parse_duration(file.text("CatchupPeriod") or "0"),
+            period_ns=_duration(file, "Period", ""),
+            catchup_period_ns=_duration(file, "CatchupPeriod", "0"),
             genesis_unix_s=file.integer("GenesisTime"),
             transition_unix_s=file.integer("TransitionTime"),
             genesis_seed=file.hexadecimal("GenesisSeed"),
@@ -140,6 +140,13 @@ def decode_group_file(data: bytes) -> Group:
         ),
         dated=bool(coefficients),
     )
+
+
+def _duration(file: Table, name: str, where_missing: str) -> int:
+    try:
+        return parse_duration(file.text(name) or where_missing)
+    except Malformed as error:
+        raise Malformed(f"{file.where}: {name}: {error}", hint=error.advice) from error
 
 
 def _lines(*lines: str) -> bytes:

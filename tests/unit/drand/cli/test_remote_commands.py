@@ -163,6 +163,25 @@ def test_a_group_without_a_key_or_a_damaged_file_is_refused(network: Network, tm
     assert network.asked == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (b'Period = "3s"', b'Period = "99999999999999h"', ("Period", "99999999999999h", "30s")),
+        (b"Threshold = 2", b"Threshold = 4", ("threshold", "drand show group --out")),
+        (b"[[Nodes]]", b"{", ("not a TOML file", "drand show group --out")),
+    ],
+)
+def test_a_group_file_that_is_none_is_named_with_what_to_give_instead(
+    before: bytes, after: bytes, words: tuple[str, ...], network: Network, tmp_path: Path
+):
+    path = tmp_path / "group.toml"
+    path.write_bytes(encode_group_file(GROUP).replace(before, after, 1))
+    ended = drand("get", "public", path)
+    assert (ended.code, ended.hints) == (1, True)
+    assert all(word in ended.err for word in (str(path), *words)), ended.err
+    assert network.asked == []
+
+
 def test_chain_info_comes_from_the_first_node_that_answers(network: Network):
     network.answers[B] = INFO
     ended = drand("get", "chain-info", A, B, "--tls-disable", "--id", "quick")

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from collective.secret import SecretScalar
-from drand.errors import EXIT_INVALID, EXIT_USAGE
+from drand.client.chains import public_chain
+from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_USAGE
 from drand.model.chain import Beacon, Round
 from drand.model.schemes import scheme_named
 from drand.verifying.verifiers import WORTH_BEACONS
-from drand.wire.http_json import beacon_json
+from drand.wire.http_json import beacon_json, chain_info_json
 from tests.support.command_line import drand
 
 WAITING = "waiting for beacons as JSON on standard input"
@@ -75,6 +78,25 @@ def test_many_beacons_are_checked_by_workers_with_the_verdict_of_one_process(tmp
     assert together.code == EXIT_INVALID
     assert [line.split(":")[1] for line in together.err.splitlines()[:3]] == [" round 6", " round 1501", " round 2001"]
     assert "error: 3 of 2001 beacons" in together.err
+
+
+@pytest.mark.parametrize("command", [("verify",), ("timelock", "encrypt", "-D", "1h", "-o", "/dev/null")])
+def test_a_chain_file_that_is_none_is_named_with_what_to_give_instead(command: tuple[str, ...], tmp_path: Path):
+    path, beacons = tmp_path / "group.toml", tmp_path / "beacons"
+    path.write_bytes(b"Threshold = 2\n")
+    beacons.touch()
+    ended = drand(*command, "--chain", path, beacons)
+    assert (ended.code, ended.hints) == (EXIT_FAILURE, True)
+    assert f"{path}: chain information" in ended.err
+    assert "what /info answers" in ended.err
+
+
+def test_a_chain_file_with_another_hash_than_its_own_is_named_too(tmp_path: Path):
+    path, chain = tmp_path / "chain.json", public_chain("quicknet")
+    path.write_bytes(chain_info_json(chain).replace(chain.hash().hex().encode(), b"00" * 32))
+    ended = drand("verify", "--chain", path, path)
+    assert (ended.code, ended.hints) == (EXIT_INVALID, True)
+    assert str(path) in ended.err
 
 
 def test_a_number_of_workers_below_zero_is_a_wrong_use():
