@@ -71,8 +71,11 @@ def require_place(target: Path) -> None:
     """Raise DiskRefused where no file can be put: that should not show after days of waiting for a round."""
     if target == STANDARD or (target.exists() and not (target.is_file() or target.is_dir())):
         return
-    folder = target.resolve().parent
-    if target.is_dir():
+    final = Path(os.path.realpath(target))
+    folder = final.parent
+    if final.is_symlink():
+        reason = errno.ELOOP  # links that lead in a circle
+    elif target.is_dir():
         reason = errno.EISDIR
     elif not folder.is_dir():
         reason = errno.ENOENT
@@ -92,9 +95,8 @@ def require_other(source: Path, target: Path) -> None:
     except (OSError, ValueError):
         return  # nothing that can be told apart; a source that is not there is said when it is opened
     if os.path.samestat(read, target.stat()):
-        label = "standard input" if source == STANDARD else source
         raise WrongUse(
-            f"{target} is {label} itself: the result would replace the only copy of it",
+            f"{target} is the file that is read: the result would replace the only copy of it",
             hint="give another name with -o, and remove the old file once you have seen that the new one is right",
         )
 
