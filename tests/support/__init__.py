@@ -5,7 +5,8 @@ one machine         alone (a beacon machine; the test is everything else), dkg_b
 some machines       dkg_world (key generation, seeded chance), stage (rounds, no chance but loss), network (whole beacon
                     processes with real vaults), dkg_vault (a plain vault that can lie), vaults (real ones)
 one shell           shells (a beacon's shell over doubles), operated (a daemon as its control socket sees it)
-chains              committee (a group whose secret the test knows), locked_chain (with a known key), stored (nouns)
+chains              committee (a group whose secret the test knows), locked_chain (with a known key), stored (nouns),
+                    locks (a file that another program writes to)
 servers of chains   served (in memory), http_chain (honest, lying, hanging), http_clients (ask those), living_chain (in
                     real time), chain_server (in a thread, for programs of others)
 sockets             daemons (in this process), http2_frames (by hand), authority (certificates), command_line,

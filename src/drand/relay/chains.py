@@ -1,6 +1,7 @@
 """One chain as a relay holds it: the last rounds in memory, others on a shelf, the rest asked for upstream."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +11,8 @@ from drand.daemon.feed import BeaconFeed, Subscription
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.net.http_chain import remember
-from drand.store.archive import BeaconArchive
+from drand.store.archive import ArchiveLocked, BeaconArchive
+from drand.store.archivist import Archivist
 from drand.store.sqlite import open_reader
 
 RECENT_ROUNDS = 1024  # kept in memory, about 0.4 kB each
@@ -34,24 +36,30 @@ class Shelf(Protocol):
 
 
 class ArchiveShelf:
-    """The rounds of one chain in an archive that other chains share."""
+    """The rounds of one chain in an archive that other chains share. None are there while a lock keeps readers out."""
 
-    def __init__(self, archive: BeaconArchive, chain_hash: bytes) -> None:
+    def __init__(self, archive: BeaconArchive | Archivist, chain_hash: bytes) -> None:
         self._archive = archive
         self._chain = chain_hash
 
     def last(self) -> Beacon | None:
         """The beacon of the highest round, whatever is missing before it."""
-        round_ = self._archive.highest(self._chain)
-        return None if round_ is None else self._archive.get(self._chain, round_)
+        with suppress(ArchiveLocked):
+            round_ = self._archive.highest(self._chain)
+            return None if round_ is None else self._archive.get(self._chain, round_)
+        return None
 
     def get(self, round_: Round) -> Beacon | None:
         """One beacon."""
-        return self._archive.get(self._chain, round_)
+        with suppress(ArchiveLocked):
+            return self._archive.get(self._chain, round_)
+        return None
 
     def range(self, first: Round, limit: int) -> Sequence[Beacon]:
         """The consecutive rounds from `first` on."""
-        return self._archive.run(self._chain, first, limit)
+        with suppress(ArchiveLocked):
+            return self._archive.run(self._chain, first, limit)
+        return ()
 
 
 Fetch = Callable[[Round], Awaitable[Beacon]]
@@ -90,13 +98,26 @@ class RelayedChain:
         return self._shelf.get(round_) if found is None and self._shelf is not None else found
 
     def range(self, first: Round, limit: int) -> Sequence[Beacon]:
-        """Consecutive rounds from `first` on: from the shelf, and where that ends from memory."""
+        """Consecutive rounds from `first` on: those in memory need no shelf; else from the shelf, then from memory."""
         limit = min(limit, MAX_RANGE)
-        found = list(self._shelf.range(first, limit)) if self._shelf is not None else []
-        at = Round(first + len(found))
-        while len(found) < limit and (beacon := self._recent.get(at) or self._past.get(at)) is not None:
+        found = self._remembered(first, limit)
+        if (
+            self._shelf is None
+            or len(found) == limit
+            or (found and self._head is not None and found[-1].round == self._head.round)
+        ):
+            return found
+        found = list(self._shelf.range(first, limit)) or found
+        return found + self._remembered(Round(first + len(found)), limit - len(found))
+
+    def _remembered(self, first: Round, limit: int) -> list[Beacon]:
+        found: list[Beacon] = []
+        while len(found) < limit:
+            at = Round(first + len(found))
+            beacon = self._recent.get(at) or self._past.get(at)
+            if beacon is None:
+                break
             found.append(beacon)
-            at = Round(at + 1)
         return found
 
     async def wait(self, round_: Round) -> Beacon:
@@ -142,7 +163,7 @@ class NobodyHasIt(BeaconNotFound):
     """A past round that no upstream gave."""
 
 
-def open_shelf(store: Path | None, archive: BeaconArchive | None, chain_hash: bytes) -> Shelf | None:
+def open_shelf(store: Path | None, archive: BeaconArchive | Archivist | None, chain_hash: bytes) -> Shelf | None:
     """Where a chain's past rounds are read: a node's store before an archive. Raises StoreFailed."""
     if store is not None:
         return open_reader(store)

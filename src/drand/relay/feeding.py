@@ -15,8 +15,7 @@ from drand.client.judge import Judge
 from drand.client.observing import Observer
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.relay.chains import NobodyHasIt, Shelf, worded
-from drand.store.archive import BeaconArchive
-from drand.store.contract import StoreFailed
+from drand.store.archivist import Archivist
 from drand.store.sqlite import open_reader
 
 TAIL_EVERY_S = 0.02  # how often a node's store is looked at; a look costs about ten microseconds
@@ -65,7 +64,7 @@ class ChainFeeder:
         info: ChainInfo,
         client: AsyncClient | None,
         store: Path | None,
-        archive: BeaconArchive | None,
+        archive: Archivist | None,
         clock: Clock,
         publish: Callable[[Beacon], object],
     ) -> None:
@@ -135,13 +134,9 @@ class ChainFeeder:
         self._publish(beacon)
 
     def _keep(self, beacon: Beacon) -> None:
-        """Archive; a full disk must not stop what can be served from memory."""
-        if self._archive is None:
-            return
-        try:
-            self._archive.put(self._hash, (beacon,))
-        except StoreFailed as error:
-            log.error("round %d is not archived: %s", beacon.round, worded(error))
+        """Archive, in a while: neither a lock nor a full disk stops what can be served from memory."""
+        if self._archive is not None:
+            self._archive.keep(self._hash, (beacon,))
 
     async def _follow(self, client: AsyncClient, head: Round | None) -> None:
         """Each new round of the network after `head`, without end."""
@@ -189,7 +184,7 @@ class ChainFeeder:
                     head = beacon.round
             await asyncio.sleep(TAIL_EVERY_S)
 
-    async def _fill(self, client: AsyncClient, archive: BeaconArchive) -> None:
+    async def _fill(self, client: AsyncClient, archive: Archivist) -> None:
         """Past rounds into the archive, from round 1 on, until there is no gap."""
         at, told_s = Round(1), monotonic_s()
         while True:
@@ -202,7 +197,8 @@ class ChainFeeder:
                 end = min(now_due, at + HISTORY_PIECE - 1)
                 async with aclosing(client.batches(at, end)) as batches:
                     async for batch in batches:
-                        archive.put(self._hash, [one.plain for one in batch])
+                        await archive.put(self._hash, [one.plain for one in batch])
+                        await archive.written()  # nothing more is fetched than the disk takes
                         if monotonic_s() - told_s >= TELL_EVERY_S:
                             told_s, done = monotonic_s(), batch[-1].round
                             log.info("chain %s: history up to round %d of %d", self._hash.hex()[:16], done, now_due)
@@ -210,7 +206,7 @@ class ChainFeeder:
                 self._complain("history of chain", error)
                 await asyncio.sleep(RETRY_S)
 
-    def _first_missing(self, archive: BeaconArchive, first: Round) -> Round:
+    def _first_missing(self, archive: Archivist, first: Round) -> Round:
         at = first
         while found := archive.run(self._hash, at, 1000):
             at = Round(found[-1].round + 1)

@@ -22,7 +22,7 @@ from drand.relay.links import Counted, Told
 from drand.relay.metrics import MetricsPort, RelayCollector
 from drand.relay.serving import Front, ServedHere, prepare_process
 from drand.relay.settings import RelaySettings
-from drand.store.archive import BeaconArchive
+from drand.store.archivist import Archivist
 from drand.verifying.verifiers import Verifiers
 
 FETCH_TIMEOUT_S = 10.0  # one request to one upstream
@@ -42,7 +42,7 @@ class Relay:
         self.metrics_address: HostPort | None = None
         self.lies: dict[str, int] = {}
         self._clock = clock or SystemClock()
-        self._archive = BeaconArchive(settings.archive) if settings.archive is not None else None
+        self._archive = Archivist(settings.archive) if settings.archive is not None else None
         self._verifiers = Verifiers()  # for the history of all chains
         self._chains: dict[bytes, RelayedChain] = {}
         self._feeders: dict[bytes, ChainFeeder] = {}
@@ -53,6 +53,11 @@ class Relay:
 
     async def start(self) -> None:
         """Learn the chains, listen, and begin to follow. Raises BadSetting, NoSourceAnswered, PortTaken, ..."""
+        if self.settings.history and self._archive is not None and self._archive.read_only:
+            raise BadSetting(
+                f"--history needs an archive that may be written, {self._archive.path} may not",
+                hint="check the permissions of file and folder, or leave --history away",
+            )
         served = await self._open_all()
         with contextlib.suppress(TimeoutError):  # nobody upstream answers: what is archived is better than nothing
             async with asyncio.timeout(LOOK_S):
@@ -97,6 +102,7 @@ class Relay:
         self._metrics.close()
         if self._archive is not None:
             self._archive.close()
+            await self._archive.ended()
 
     async def _open_all(self) -> tuple[ServedHere, ...]:
         """Make the chains known; the first is the one for requests that name none."""

@@ -24,6 +24,7 @@ from drand.relay.links import Counted, Frame, Lack, Link, LinkEnded, Ready, Reop
 from drand.relay.rates import SharedRates
 from drand.relay.settings import RelaySettings
 from drand.store.archive import BeaconArchive
+from drand.store.archivist import READ_WAIT_S
 from drand.wire.http_json import chain_info_json, parse_chain_info
 
 COUNTS_EVERY_S = 1.0
@@ -110,7 +111,7 @@ class Worker:
     ) -> None:
         self._link = link
         self._wanted: dict[tuple[bytes, int], asyncio.Future[Beacon]] = {}
-        archive = BeaconArchive(settings.archive) if settings.archive is not None else None
+        archive = BeaconArchive(settings.archive, wait_s=READ_WAIT_S) if settings.archive is not None else None
         chains = {}
         for here in served:
             info = parse_chain_info(here.info)

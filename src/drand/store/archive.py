@@ -2,17 +2,18 @@
 
 Unlike a node's store it may have gaps, and several processes may write to it at the same time. Its rows can be fetched
 again, so a write is complete when SQLite's log has it (`synchronous = NORMAL`): a crash of the machine may lose the
-last rows, never part of one.
+last rows, never part of one. `drand.store.archivist` writes to one without making anybody wait.
 """
 
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from drand.model.chain import Beacon, Round
 from drand.store.contract import StoreFailed
-from drand.store.schema import SQLITE_ERRORS, connect, failure, make_empty
+from drand.store.schema import BUSY_WAIT_S, SQLITE_ERRORS, connect, failure, make_empty
 from drand.store.sqlite import MAX_SQLITE_INTEGER
 
 VERSION = 1
@@ -25,22 +26,37 @@ _TABLES = (
 )
 
 
+class ArchiveLocked(StoreFailed):
+    """Another process holds a lock on the archive."""
+
+    hint = "the lock is another program's that uses this file; it is tried again until that lets go"
+
+
+class ArchiveReadOnly(StoreFailed):
+    """The archive may be read, but not written: nothing new is kept in it."""
+
+    hint = "check the permissions of file and folder, or name another file"
+
+
 class BeaconArchive:
     """Beacons by chain hash and round. Calls must not overlap, but may come from different threads.
 
-    path     made when absent, its folder too
-    raises   StoreFailed when the disk refuses, or the file is something else
+    path     made when absent, its folder too; one that this process may not write is opened for reading (`read_only`)
+    wait_s   how long a call waits for the lock of another process, which a reader seldom meets
+    raises   StoreFailed when the disk refuses, or the file is something else; ArchiveLocked, ArchiveReadOnly
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wait_s: float = BUSY_WAIT_S) -> None:
         self.path = path
         make_empty(path)
-        self._connection: sqlite3.Connection | None = connect(path)
+        self.read_only = not may_write(path)
+        self._connection: sqlite3.Connection | None = _connect_reading(path) if self.read_only else connect(path)
         try:
             self._prepare(self._connection)
+            self._connection.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
         except SQLITE_ERRORS as error:
             self.close()
-            raise failure(path, error) from error
+            raise _failure(path, error) from error
         except StoreFailed:
             self.close()
             raise
@@ -73,9 +89,14 @@ class BeaconArchive:
 
     def put(self, chain: bytes, beacons: Iterable[Beacon]) -> None:
         """Store verified beacons in one transaction; one that is there already is replaced."""
-        rows = [(chain, one.round, one.signature, one.previous_signature) for one in beacons]
+        self.put_all([(chain, one) for one in beacons], {})
+
+    def put_all(self, beacons: Iterable[tuple[bytes, Beacon]], walked: Mapping[bytes, Round]) -> None:
+        """Store verified beacons of any chains, and how far chains were followed, in one transaction."""
+        rows = [(chain, one.round, one.signature, one.previous_signature) for chain, one in beacons]
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO beacons VALUES (?, ?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO walked VALUES (?, ?)", walked.items())
 
     def count(self, chain: bytes) -> int:
         """How many rounds of a chain are stored."""
@@ -88,8 +109,7 @@ class BeaconArchive:
 
     def set_walked(self, chain: bytes, round_: Round) -> None:
         """Remember how far the chain was followed."""
-        with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO walked VALUES (?, ?)", (chain, round_))
+        self.put_all((), {chain: round_})
 
     def close(self) -> None:
         """Close; further calls raise StoreFailed. A second close does nothing."""
@@ -98,8 +118,9 @@ class BeaconArchive:
             connection.close()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
+        if not self.read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             with self._transaction():
                 for table in _TABLES:
@@ -119,18 +140,60 @@ class BeaconArchive:
         try:
             return self._open_connection().execute(query, values).fetchall()
         except SQLITE_ERRORS as error:
-            raise failure(self.path, error) from error
+            raise _failure(self.path, error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._open_connection()
+        if self.read_only:
+            raise ArchiveReadOnly(f"{self.path} may be read, but not written")
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite may have rolled back itself, as it does when the disk is full
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
         except SQLITE_ERRORS as error:
-            raise failure(self.path, error) from error
+            raise _failure(self.path, error) from error
+
+
+def may_write(path: Path) -> bool:
+    """Whether this process may write to an archive that is there, and to its log beside it."""
+    effective = os.access in os.supports_effective_ids
+    has_log = path.with_name(path.name + "-wal").exists()
+    folder = os.access(path.parent, os.W_OK, effective_ids=effective)
+    return os.access(path, os.W_OK, effective_ids=effective) and (folder or has_log)
+
+
+def _connect_reading(path: Path) -> sqlite3.Connection:
+    """A connection that reads beside a writer; where SQLite may not make the files that takes, and nobody writes now,
+    one that takes the file as it is. Raises StoreFailed.
+    """
+    connection = connect(path, read_only=True)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise _failure(path, error) from error
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+        )
+    except SQLITE_ERRORS as error:
+        connection.close()
+        raise _failure(path, error) from error
+    return connection
+
+
+def _failure(path: Path, error: Exception) -> StoreFailed:
+    """As `drand.store.schema.failure`, in the words for a file that others may write to and that is no node's."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return ArchiveLocked(f"{path} is locked by another process")
+    found = failure(path, error)
+    if found.advice == StoreFailed.hint:
+        found.advice = "free space or check the disk; it is tried again"
+    return found

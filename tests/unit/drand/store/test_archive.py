@@ -1,5 +1,9 @@
 """The client's archive: any rounds of any chains, several writers, and files that are something else."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drand.model.chain import Beacon, Round
-from drand.store.archive import BeaconArchive
+from drand.store.archive import ArchiveReadOnly, BeaconArchive
 from drand.store.contract import StoreFailed
 from drand.store.sqlite import open_store
 
@@ -85,3 +89,50 @@ def test_rounds_beyond_what_the_file_can_number_are_not_there(tmp_path: Path):
     archive = BeaconArchive(tmp_path / "a")
     assert archive.get(A, Round(2**64 - 1)) is None
     archive.close()
+
+
+STRANGER = 65534
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Whom the permissions of a file bind: not root, who may be running this."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(STRANGER)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
+@pytest.mark.parametrize("in_use", [False, True])
+@pytest.mark.parametrize(("folder", "file"), [(0o777, 0o444), (0o555, 0o444), (0o555, 0o666)])
+def test_an_archive_that_may_not_be_written_is_read(folder: int, file: int, in_use: bool):
+    with tempfile.TemporaryDirectory() as name:  # not below pytest's own folder, which is closed to strangers
+        place = Path(name)
+        writer = BeaconArchive(place / "a")
+        writer.put(A, map(beacon, range(1, 6)))
+        if not in_use:
+            writer.close()
+        for path in place.iterdir():
+            path.chmod(0o444 if in_use else file)
+        place.chmod(folder)
+        try:
+            with without_privileges():
+                archive = BeaconArchive(place / "a")
+                assert archive.read_only
+                assert archive.run(A, Round(1), 100) == list(map(beacon, range(1, 6)))
+                with pytest.raises(ArchiveReadOnly, match="may be read, but not written"):
+                    archive.put(A, [beacon(6)])
+                archive.close()
+        finally:
+            place.chmod(0o700)
+        writer.close()
+
+
+def test_an_empty_file_that_may_not_be_written_is_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a").touch()
+    monkeypatch.setattr("drand.store.archive.may_write", lambda _path: False)
+    with pytest.raises(StoreFailed):
+        BeaconArchive(tmp_path / "a")
