@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
 from operator import index
@@ -36,7 +36,9 @@ from drand.client.times import round_at, time_of
 from drand.client.trusted_chain import named_chain, question_of_trust
 from drand.client.watching import Watch
 from drand.model.chain import MAX_ROUND, ChainInfo, Round
-from drand.store.archive import BeaconArchive
+from drand.store.archive import ArchiveLocked
+from drand.store.archivist import Archivist
+from drand.store.contract import StoreFailed
 from drand.verifying.verifiers import Verifiers
 
 DEFAULT_CHAIN = "quicknet"
@@ -51,7 +53,8 @@ class AsyncClient:
     chain        a built-in name ("quicknet", "default", "evmnet", "fastnet"), a chain hash, or a ChainInfo
     sources      addresses (see `drand.client.sources.open_source`) or Source objects, the preferred first; one may
                  stand by itself; none: the League of Entropy's public servers, for its chains
-    archive      a file that keeps every round ever verified, and is asked before the sources
+    archive      a file that keeps every round ever verified, and is asked before the sources. It is written in a
+                 thread, so that a lock or a slow disk delays no answer; one that may not be written is only read
     full_chain   in a chained scheme: give no round out whose whole chain back to the genesis was not followed; needs
                  an archive. Without effect in unchained schemes, whose rounds stand alone
     policy       racing, hedging, back-off
@@ -100,7 +103,7 @@ class AsyncClient:
         self._verifiers = verifiers if isinstance(verifiers, Verifiers) else Verifiers(verifiers)
         self._own_verifiers = self._verifiers is not verifiers
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._archive = None if archive is None else BeaconArchive(Path(archive))
+        self._archive = None if archive is None else Archivist(Path(archive), self._archive_failed)
         self._full_chain = full_chain
 
     def __repr__(self) -> str:
@@ -116,11 +119,16 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Give back connections and files; a second close does nothing."""
+        """Give back connections and files, after what waits for the archive is written; a second close does nothing.
+
+        While another process has locked the archive, that is tried for five seconds.
+        """
         if self.runner.closed:
             return
         self.release()
         await asyncio.gather(*(source.close() for source in self.runner.sources.values()))
+        if self._archive is not None:
+            await self._archive.ended()
 
     def release(self) -> None:
         """Give back archive and workers, and take no more questions; all there is to close before the first one."""
@@ -198,7 +206,7 @@ class AsyncClient:
         before = None
         if self._must_follow(judge):
             await self._followed(judge, end)
-            before = self._from_archive(judge, Round(begin - 1)) if begin > 1 else judge.genesis(self.clock.now())
+            before = self._require_archived(judge, Round(begin - 1)) if begin > 1 else judge.genesis(self.clock.now())
         async with aclosing(self._bulk(judge).batches(begin, end, before)) as batches:
             async for batch in batches:
                 yield batch
@@ -288,6 +296,14 @@ class AsyncClient:
         return found
 
     def _from_archive(self, judge: Judge, round_: Round) -> VerifiedBeacon | None:
+        """An archived round, unless a lock keeps readers out: then it is asked for."""
+        try:
+            return self._archived(judge, round_)
+        except ArchiveLocked as error:
+            self.observer.archive_failed(error)
+            return None
+
+    def _archived(self, judge: Judge, round_: Round) -> VerifiedBeacon | None:
         """An archived round, verified again: the file may have been changed."""
         if self._archive is None or (self._must_follow(judge) and round_ > self._archive.walked(judge.chain_hash)):
             return None
@@ -308,13 +324,13 @@ class AsyncClient:
         assert self._archive is not None
         async with self._walking:
             walked = self._archive.walked(judge.chain_hash)
-            before = judge.genesis(self.clock.now()) if walked == 0 else self._from_archive(judge, walked)
-            if before is None or (round_ <= walked and self._from_archive(judge, round_) is None):
+            before = judge.genesis(self.clock.now()) if walked == 0 else self._archived(judge, walked)
+            if before is None or (round_ <= walked and self._archived(judge, round_) is None):
                 before = judge.genesis(self.clock.now())  # the archive was damaged: all over again
             found = before
             async with aclosing(self._bulk(judge).batches(Round(before.round + 1), round_, before)) as batches:
                 async for batch in batches:
-                    self._archive.put(judge.chain_hash, [one.plain for one in batch])
+                    await self._archive.put(judge.chain_hash, [one.plain for one in batch])
                     found = batch[-1]
                     self._archive.set_walked(judge.chain_hash, max(found.round, walked))
             return found if found.round == round_ else self._require_archived(judge, round_)
@@ -323,7 +339,7 @@ class AsyncClient:
         return Bulk(self.runner, judge, self.clock, self._archive, self._verifiers)
 
     def _require_archived(self, judge: Judge, round_: Round) -> VerifiedBeacon:
-        found = self._from_archive(judge, round_)
+        found = self._archived(judge, round_)
         if found is None:
             raise ForgedBeacon("archive", f"round {round_} is missing or damaged", hint="remove the archive")
         return found
@@ -332,7 +348,13 @@ class AsyncClient:
         self.runner.require_open()
         self._memory.keep(replace(beacon, provenance=Provenance("memory", beacon.provenance.received_unix_s)))
         if self._archive is not None and beacon.provenance.source != "archive":
-            self._archive.put(self.chain_hash, [beacon.plain])
+            self._archive.keep(self.chain_hash, [beacon.plain])
+
+    def _archive_failed(self, error: StoreFailed) -> None:
+        """Tell the observer, in the client's loop; what the archive tells comes from a thread of its own."""
+        if self._loop is not None and not self._loop.is_closed():
+            with suppress(RuntimeError):  # closed in this very moment
+                self._loop.call_soon_threadsafe(self.observer.archive_failed, error)
 
     def _stale(self, judge: Judge, error: SourceBehind | NoSourceAnswered) -> ClientError | None:
         """What the failure of all sources says about the chain, or about our clock; None when it says nothing."""

@@ -7,7 +7,7 @@ order. At most `Verifiers.width` + 2 of them are in memory: nothing more is aske
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from collective.clock import Clock, monotonic_s
@@ -17,7 +17,9 @@ from drand.client.errors import ClientClosed, MalformedAnswer, RoundMissing, Sou
 from drand.client.judge import Judge
 from drand.client.racing import Runner
 from drand.model.chain import Beacon, Round
-from drand.store.archive import BeaconArchive
+from drand.store.archive import ArchiveLocked
+from drand.store.archivist import Archivist
+from drand.store.contract import StoreFailed
 from drand.verifying.verifiers import Verifiers, VerifiersClosed
 
 Batch = list[VerifiedBeacon]
@@ -53,7 +55,7 @@ class Bulk:
     """One range of rounds, in batches. In a chained scheme each batch is linked to the one before."""
 
     def __init__(
-        self, runner: Runner, judge: Judge, clock: Clock, archive: BeaconArchive | None, verifiers: Verifiers
+        self, runner: Runner, judge: Judge, clock: Clock, archive: Archivist | None, verifiers: Verifiers
     ) -> None:
         self._runner = runner
         self._judge = judge
@@ -94,8 +96,11 @@ class Bulk:
         except SourceFault as error:
             self._runner.observer.failed("archive", error, 0.0)
             self._ask_archive = False  # fetched anew, which mends the rows
+        except ArchiveLocked as error:
+            self._runner.observer.archive_failed(error)
+            self._ask_archive = False
 
-    async def _rows(self, archive: BeaconArchive, last: Round) -> Incoming:
+    async def _rows(self, archive: Archivist, last: Round) -> Incoming:
         at = self._at
         while at <= last and (found := archive.run(self._judge.chain_hash, Round(at), min(MAX_BATCH, last - at + 1))):
             yield found
@@ -105,7 +110,11 @@ class Bulk:
     def _gap_end(self, last: Round) -> Round:
         if self._archive is None or not self._ask_archive:
             return last
-        stored = self._archive.next_stored(self._judge.chain_hash, Round(self._at))
+        try:
+            stored = self._archive.next_stored(self._judge.chain_hash, Round(self._at))
+        except ArchiveLocked as error:
+            self._runner.observer.archive_failed(error)
+            return last
         return last if stored is None else Round(min(last, stored - 1))
 
     async def _fetched(self, last: Round) -> AsyncGenerator[Batch, None]:
@@ -117,7 +126,7 @@ class Bulk:
                 try:
                     async with aclosing(self._from(name, last)) as batches:
                         async for batch in batches:
-                            self._keep(batch)
+                            await self._keep(batch)
                             yield batch
                     break
                 except SourceFault as error:
@@ -189,7 +198,10 @@ class Bulk:
         self._at, self._before = beacons[-1].round + 1, beacons[-1]
         return batch
 
-    def _keep(self, batch: Batch) -> None:
+    async def _keep(self, batch: Batch) -> None:
+        """Have a batch archived. One that finds no room is given out all the same; the observer has heard of it."""
         self._runner.require_open()
         if self._archive is not None:
-            self._archive.put(self._judge.chain_hash, [one.plain for one in batch])
+            with suppress(StoreFailed):
+                await self._archive.put(self._judge.chain_hash, [one.plain for one in batch])
+            self._runner.require_open()

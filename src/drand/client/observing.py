@@ -1,7 +1,10 @@
-"""What a client tells whoever wants to count: hooks for metrics and logs. The client itself logs nothing."""
+"""What a client tells whoever wants to count: hooks for metrics and logs. The client itself logs nothing, but for its
+archive (`drand.archive`) and its workers (`drand.verifying`).
+"""
 
 from drand.client.beacon import VerifiedBeacon
 from drand.client.errors import ClientError, SourceFault
+from drand.store.contract import StoreFailed
 
 
 class Observer:
@@ -21,3 +24,10 @@ class Observer:
 
     def hit(self, beacon: VerifiedBeacon) -> None:
         """A beacon came from memory or from the archive; nobody was asked."""
+
+    def archive_failed(self, error: StoreFailed) -> None:
+        """The archive cannot be written, or not be read because of a lock. Beacons are given out all the same.
+
+        They are written when it can be done again; only when very many wait is what comes then not kept. Told once for
+        as long as the same thing is wrong.
+        """

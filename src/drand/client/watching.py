@@ -11,6 +11,7 @@ from drand.client.beacon import VerifiedBeacon
 from drand.client.errors import ChainRetired, ClockSuspect, NoSourceAnswered, RoundTooEarly, SourceFault
 from drand.client.freshness import TOLERATED_S, require_possible
 from drand.model.chain import Beacon, Round
+from drand.store.archive import ArchiveLocked
 
 if TYPE_CHECKING:
     from drand.client.async_client import AsyncClient
@@ -63,6 +64,8 @@ class Watch:
                         yield beacon
         except (SourceFault, NoSourceAnswered) as error:
             self._client.observer.gave_up(error)  # what is missing is asked for again, one by one
+        except ArchiveLocked as error:
+            self._client.observer.archive_failed(error)
         yield await self._by_clock()
 
     async def _by_clock(self) -> VerifiedBeacon:
@@ -79,6 +82,9 @@ class Watch:
                     await self._require_cause()
                 await self._client.sleep(pause_s)
                 pause_s = min(2 * pause_s, max(float(self._client.chain.period_s), FIRST_PAUSE_S))
+            except ArchiveLocked as error:  # where the whole chain is followed, what the archive says is needed
+                self._client.observer.archive_failed(error)
+                await self._client.sleep(pause_s)
             else:
                 self._coming = Round(self._coming + 1)
                 return beacon
