@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
-from operator import index
 from pathlib import Path
 from types import TracebackType
 
@@ -32,7 +31,7 @@ from drand.client.pool import Health, Policy, Pool
 from drand.client.racing import Runner
 from drand.client.shared import Shared
 from drand.client.sources import Address, open_sources
-from drand.client.times import round_at, time_of
+from drand.client.times import require_span, round_at, time_of, unix_s, whole_round
 from drand.client.trusted_chain import named_chain, question_of_trust
 from drand.client.watching import Watch
 from drand.model.chain import MAX_ROUND, ChainInfo, Round
@@ -86,8 +85,7 @@ class AsyncClient:
     ) -> None:
         if full_chain and archive is None:
             raise BadSetting("following the whole chain needs an archive", hint="give archive=FILE")
-        if not (timeout_s > 0 and deadline_s > 0):
-            raise BadSetting("timeout_s and deadline_s are seconds, above zero")
+        require_span(timeout_s=timeout_s, deadline_s=deadline_s)
         self.chain_hash, info = named_chain(chain)
         chosen = sources or (PUBLIC_SOURCES if public_chain(self.chain_hash.hex()) is not None else ())
         self.observer = observer or Observer()
@@ -185,6 +183,7 @@ class AsyncClient:
 
     async def at(self, when: datetime | float) -> VerifiedBeacon:
         """The latest round that was due at `when` (an aware datetime, or unix seconds)."""
+        unix_s(when)  # before anybody is asked for the chain
         return await self.get(round_at(await self.info(), when))
 
     async def rounds(self, first: int, last: int) -> AsyncGenerator[VerifiedBeacon, None]:
@@ -199,6 +198,7 @@ class AsyncClient:
 
     async def batches(self, first: int, last: int) -> AsyncGenerator[Batch, None]:
         """As `rounds`, in lists of at most a thousand."""
+        first, last = whole_round(first), whole_round(last)
         judge = await self._trusted()
         if not 1 <= first <= last:
             raise BadSetting(f"there are no rounds from {first} to {last}")
@@ -217,11 +217,12 @@ class AsyncClient:
         Goes on without end; while no source answers it waits, and tells the observer why. Close it
         (`contextlib.aclosing`) when you leave the loop early.
         """
+        wanted = None if first is None else Round(whole_round(first))
+        if wanted is not None and wanted < 1:
+            raise BadSetting(f"rounds begin at 1, not {first}")
         judge = await self._trusted()
         coming, _ = judge.info.schedule.next_round(self.clock.now())
-        if first is not None and first < 1:
-            raise BadSetting(f"rounds begin at 1, not {first}")
-        async with aclosing(Watch(self, coming if first is None else Round(first)).beacons()) as beacons:
+        async with aclosing(Watch(self, coming if wanted is None else wanted).beacons()) as beacons:
             async for beacon in beacons:
                 yield beacon
 
@@ -273,10 +274,7 @@ class AsyncClient:
 
     def _due(self, judge: Judge, round_: int) -> Round:
         """The round, as a number of a kind that every source and store takes; raises BadSetting, RoundTooEarly."""
-        try:
-            wanted = Round(index(round_))
-        except TypeError as error:
-            raise BadSetting(f"a round is a whole number, {round_!r} is not") from error
+        wanted = Round(whole_round(round_))
         if not 1 <= wanted <= MAX_ROUND:
             raise BadSetting(f"rounds go from 1 to {MAX_ROUND}, {wanted} is none")
         due, now = judge.info.schedule.due_unix_s(wanted), self.clock.now()

@@ -16,6 +16,7 @@ from drand.client.errors import (
     WrongChain,
     WrongRound,
 )
+from drand.client.times import require_span
 from drand.errors import InvalidChainInfo
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.group import Peer
@@ -30,11 +31,12 @@ T = TypeVar("T")
 class GrpcSource:
     """A drand node's private port.
 
-    address   host:port; raises MalformedAddress
+    address   host:port; raises MalformedAddress. BadSetting for a timeout that would not end
     roots     PEM certificates to trust for TLS instead of the system's
     """
 
     def __init__(self, address: str, *, tls: bool, timeout_s: float = 10.0, roots: bytes | None = None) -> None:
+        require_span(timeout_s=timeout_s)
         self._peer = Peer(str(parse_host_port(address)), tls)
         self.name = f"{'grpcs' if tls else 'grpc'}://{self._peer.address}"
         self._timeout_s = timeout_s

@@ -5,6 +5,7 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from typing import Literal
+from urllib.parse import urlsplit
 
 from collective.clock import Clock
 from collective.errors import BadSetting, Malformed
@@ -20,6 +21,7 @@ from drand.client.errors import (
     WrongRound,
 )
 from drand.client.event_stream import EventStream
+from drand.client.times import require_span
 from drand.errors import InvalidChainInfo, InvalidRandomness
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.wire.http_json import parse_beacon, parse_beacons, parse_chain_info
@@ -35,6 +37,18 @@ Api = Literal["auto", "v1", "v2"]
 _CREDENTIALS = re.compile(r"^(https?://)[^/@]*@")
 
 
+def _require_host(root: str) -> None:
+    """Raise BadSetting for a URL whose host or port cannot be; it may have a password, which is not repeated."""
+    try:
+        parts = urlsplit(root)
+        trouble = "no host" if not parts.hostname else "port 0, where nobody listens" if parts.port == 0 else ""
+    except ValueError as error:
+        trouble = f"an address that cannot be: {error}"
+    if trouble:
+        shown = _CREDENTIALS.sub(r"\1", root)
+        raise BadSetting(f"{shown} has {trouble}", hint="write it as https://host or http://host:port")
+
+
 class HttpSource:
     """A drand HTTP server.
 
@@ -42,7 +56,7 @@ class HttpSource:
     api        "auto": v2 where the server has it, found out with the first question
     headers    sent with every request, for instance an Authorization; then no redirect is followed: it could take them
                to somebody else
-    raises     BadSetting for a URL that is none
+    raises     BadSetting for a URL that is none, and for a timeout that would not end
 
     Before its first beacon the server is asked for the chain information, whose recomputed hash must be the chain's.
     """
@@ -60,6 +74,8 @@ class HttpSource:
         if not root.startswith(("http://", "https://")) or "?" in root or "#" in root:
             raise BadSetting(f"{url!r} is no http:// or https:// address of a drand server")
         self.name = _CREDENTIALS.sub(r"\1", root)  # which errors, logs and receipts repeat
+        _require_host(root)
+        require_span(timeout_s=timeout_s)
         if root.endswith("/v2"):
             root, api = root.removesuffix("/v2"), "v2"
         self._root = root

@@ -1,15 +1,17 @@
 """How the address of a source of beacons is written, and the source that is there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from collective.clock import Clock
 from collective.errors import BadSetting
 from drand.client.contract import Source
+from drand.net.errors import MalformedAddress
 
 Address: TypeAlias = "str | Path | Source"
 
+_METHODS = ("info", "beacon", "batches", "events", "close")
 _FORMS = "https://host, http://host, grpc://host:port, grpcs://host:port (TLS), or the path of a drand.sqlite"
 
 
@@ -19,7 +21,7 @@ def open_source(address: Address, *, timeout_s: float, clock: Clock | None = Non
     Nothing is connected or opened before the first question.
     """
     if not isinstance(address, str | Path):
-        return address
+        return _require_source(address)
     text = str(address)
     scheme, separator, rest = text.partition("://")
     if separator and scheme in ("http", "https"):
@@ -29,12 +31,28 @@ def open_source(address: Address, *, timeout_s: float, clock: Clock | None = Non
     if separator and scheme in ("grpc", "grpcs"):
         from drand.client.grpc_source import GrpcSource
 
-        return GrpcSource(rest, tls=scheme == "grpcs", timeout_s=timeout_s)
+        try:
+            return GrpcSource(rest, tls=scheme == "grpcs", timeout_s=timeout_s)
+        except MalformedAddress as error:
+            raise BadSetting(str(error), hint=error.advice) from error
     if isinstance(address, Path) or text.endswith(".sqlite"):
         from drand.client.store_source import StoreSource
 
         return StoreSource(Path(address))
     raise BadSetting(f"{text!r} is no source of beacons", hint=f"a source is written as {_FORMS}")
+
+
+def _require_source(given: Source) -> Source:
+    """What is no address must do what a source does; raises BadSetting."""
+    missing = [name for name in _METHODS if not callable(getattr(given, name, None))]
+    if not isinstance(getattr(given, "name", None), str):
+        missing.insert(0, "name")
+    if missing:
+        raise BadSetting(
+            f"{given!r} is no source of beacons: it has no {', '.join(missing)}",
+            hint=f"a source is written as {_FORMS}; or it is an object as drand.client.Source describes",
+        )
+    return given
 
 
 def open_sources(
@@ -46,6 +64,8 @@ def open_sources(
     """
     if isinstance(addresses, str | Path):
         addresses = [addresses]
+    if not isinstance(addresses, Iterable):
+        raise BadSetting(f"{addresses!r} is no list of sources", hint=f"give one or more: {_FORMS}")
     sources = [open_source(address, timeout_s=timeout_s, clock=clock) for address in addresses]
     if not sources:
         raise BadSetting("no source of beacons is given", hint=f"give one or more: {_FORMS}")

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -275,17 +276,89 @@ def test_an_unknown_chain_is_refused_with_the_names_of_those_built_in(bad: str):
     assert "quicknet" in caught.value.advice
 
 
-@pytest.mark.parametrize("sources", [["ftp://x"], ["http://a", "http://a/"], ["https://a?b=c"]])
-def test_an_address_that_is_none_is_refused(sources: list[str]):
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ["ftp://x"],
+        ["http://a", "http://a/"],
+        ["https://a?b=c"],
+        ["http://h:99999"],
+        ["http://h:port"],
+        ["http://h:0"],
+        ["https://:443"],
+        ["http://[::1"],
+        ["grpc://h:99999"],
+        [None],
+        [3],
+        [object()],
+        5,
+        b"http://h",
+    ],
+)
+def test_an_address_that_is_none_is_refused(sources: Any):
     with pytest.raises(BadSetting):
         AsyncClient("quicknet", sources)
 
 
-@pytest.mark.parametrize(("timeout_s", "deadline_s"), [(0, 1), (-1, 1), (1, 0), (1, float("nan"))])
-def test_no_time_at_all_is_refused(timeout_s: float, deadline_s: float):
+@pytest.mark.parametrize(
+    ("timeout_s", "deadline_s"),
+    [
+        (0, 1),
+        (-1, 1),
+        (1, 0),
+        (1, float("nan")),
+        (float("nan"), 1),
+        (float("inf"), 1),
+        (1, float("inf")),
+        ("5", 1),
+        (1, None),
+    ],
+)
+def test_a_time_that_does_not_end_or_is_none_is_refused(timeout_s: Any, deadline_s: Any):
     """Zero would be no limit for aiohttp."""
     with pytest.raises(BadSetting, match="above zero"):
         AsyncClient("quicknet", timeout_s=timeout_s, deadline_s=deadline_s)
+
+
+def test_a_source_of_ones_own_that_is_none_is_refused_with_what_it_lacks():
+    with pytest.raises(BadSetting, match="it has no name, events"):
+        AsyncClient("quicknet", [_Half()])  # type: ignore[list-item]
+
+
+class _Half:
+    async def info(self) -> None: ...
+
+    async def beacon(self) -> None: ...
+
+    async def batches(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def test_a_password_in_an_address_that_is_none_is_not_repeated():
+    with pytest.raises(BadSetting, match="http://h:99999 has an address") as caught:
+        AsyncClient("quicknet", ["http://me:secret@h:99999"])
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["1", 1.5, None, [1]])
+async def test_a_range_or_a_watch_of_no_rounds_is_refused_before_anybody_is_asked(wrong: Any):
+    relay = Relay()
+    async with serving(relay) as urls, AsyncClient(chain().hash(), urls, clock=FakeClock()) as client:
+        for asking in (client.batches(wrong, 3), client.rounds(1, wrong)):
+            with pytest.raises(BadSetting, match="whole number"):
+                await anext(asking)
+        if wrong is not None:  # the next one
+            with pytest.raises(BadSetting, match="whole number"):
+                await anext(client.watch(wrong))
+        if not isinstance(wrong, float):
+            with pytest.raises(BadSetting, match="names no moment"):
+                await client.at(wrong)
+        assert relay.asked == []
+        with pytest.raises(BadSetting, match="whole number"):
+            await client.get(wrong)
+        with pytest.raises(BadSetting, match="whole number"):
+            await client.time_of(wrong)
 
 
 def test_an_address_by_itself_is_one_source():
