@@ -4,13 +4,15 @@ The record in the store is written in one transaction and is what this node beli
 it for operators and for Go (the vault writes `dist_key.private`); both are right again after every start. Files may say
 more than the record in three cases:
 
-- there is no record: a Go node lived here, or the store was removed. Group and share are adopted;
+- there is no record: a Go node lived here, or the store was removed. The group is adopted, with the share that the
+  vault has opened for it, else with that in the file;
 - the file is of a later epoch of the same chain: a Go node ran here meanwhile, and took part in a resharing. Adopted;
 - the file is of the same group and chain, but somebody edited what neither hash covers: where a member is dialled, the
   catch-up period. Believed: it is how a member's move is told to the others.
 
 Anything else that contradicts the record, or that does not parse, is an error and never "a fresh node": somebody has to
-look.
+look. So is a share without its group, in the file or in the vault. While the journal of a ceremony is there the store
+was not lost, and a share that the ceremony has ended with is found again by its machine.
 """
 
 import logging
@@ -29,6 +31,10 @@ from drand.vault.links import InprocLink
 from drand.wire.toml_files import decode_group_file, encode_group_file
 
 GROUP_FILE_MODE = 0o644
+MISSING_HINT = (
+    "restore it from a backup, or ask another node for it (`drand show group --out FILE`); it is never taken for a"
+    " fresh node: to give the share up and begin anew, `drand util reset`"
+)
 MAX_GROUP_FILE_BYTES = 4 << 20
 
 log = logging.getLogger(__name__)
@@ -83,7 +89,7 @@ def settle_epoch(folder: BeaconFolder, identity: Identity, store: BeaconStore, v
     """
     epoch, written = store.epoch(), read_group_file(folder.group_file)
     if epoch is None:
-        epoch = _epoch_of_files(folder, identity, written, vault)
+        epoch = _epoch_of_files(folder, identity, written, store, vault)
         if epoch is not None:
             store.persist(EpochStarted(epoch))
         return
@@ -98,17 +104,23 @@ def settle_epoch(folder: BeaconFolder, identity: Identity, store: BeaconStore, v
         _restore_share(folder, epoch, store, vault)
 
 
-def _epoch_of_files(folder: BeaconFolder, identity: Identity, written: Group | None, vault: InprocLink) -> Epoch | None:
+def _epoch_of_files(
+    folder: BeaconFolder, identity: Identity, written: Group | None, store: BeaconStore, vault: InprocLink
+) -> Epoch | None:
     """Without a record: the epoch that the files stand for, None where there are none."""
     if written is None:
         if is_there(folder.share_file):
-            raise DamagedGroupFile(f"{folder.group_file} is missing, but there is a share in {folder.share_file}")
+            raise _missing_group(folder, folder.share_file)
+        if vault.in_use and not store.journal():
+            raise _missing_group(folder, folder.vault_state)
         return None
     if not written.public_key:
         raise DamagedGroupFile(f"{folder.group_file}: the group has no public key; it is only a proposal")
-    epoch = _adopted(folder, identity, written, vault)
-    log.info("adopted group and share of another drand from %s", folder.groups)
-    return epoch
+    return _adopted(folder, identity, written, vault)
+
+
+def _missing_group(folder: BeaconFolder, share: Path) -> DamagedGroupFile:
+    return DamagedGroupFile(f"{folder.group_file} is missing, but there is a share in {share}", hint=MISSING_HINT)
 
 
 def _epoch_with_file(
@@ -134,7 +146,7 @@ def _epoch_with_file(
 
 
 def _adopted(folder: BeaconFolder, identity: Identity, group: Group, vault: InprocLink) -> Epoch:
-    """The epoch that the files stand for."""
+    """The epoch that the group file stands for, with the share that the vault has opened for it or that in its file."""
     node = group.find(identity)
     if node is None:
         raise InvalidGroup(
@@ -142,7 +154,8 @@ def _adopted(folder: BeaconFolder, identity: Identity, group: Group, vault: Inpr
             hint="was the group file edited by hand? Address, TLS flag and key must be as in the ceremony",
         )
     try:
-        epoch_id = vault.adopt(group)
+        opened = vault.opened_for(group)
+        epoch_id = vault.adopt(group) if opened is None else opened
     except (Unavailable, DamagedKeyFile):
         raise  # it names the file
     except CollectiveError as error:
@@ -150,7 +163,17 @@ def _adopted(folder: BeaconFolder, identity: Identity, group: Group, vault: Inpr
             f"{folder.share_file} does not fit {folder.group_file}: {error}",
             hint="restore both from one backup; a share belongs to one group",
         ) from error
-    return Epoch(group=group, index=node.index, epoch_id=epoch_id)
+    epoch = Epoch(group=group, index=node.index, epoch_id=epoch_id)
+    if opened is None:
+        log.info("adopted group and share of another drand from %s", folder.groups)
+    else:
+        log.warning(
+            "the record of the group was lost: it was made again from %s, the share is in %s",
+            folder.group_file,
+            folder.vault_state,
+        )
+        _mend_share_file(epoch, vault)
+    return epoch
 
 
 def _restore_share(folder: BeaconFolder, epoch: Epoch, store: BeaconStore, vault: InprocLink) -> None:

@@ -61,6 +61,11 @@ class BeaconFolder:
         return self.groups / "dist_key.private"
 
     @property
+    def vault_state(self) -> Path:
+        """The vault's own memory: written and read by the vault."""
+        return self.root / "vault.state"
+
+    @property
     def store(self) -> Path:
         """Beacons, epoch and journal."""
         return self.root / "db" / "drand.sqlite"

@@ -73,6 +73,15 @@ class InprocLink:
         """Whether the vault has the share of this name; where it has not, its state was lost, and `adopt` may help."""
         return self.vault.holds(epoch_id)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether the vault has ever opened a share: a node without a group has lost it then."""
+        return self.vault.in_use
+
+    def opened_for(self, group: Group) -> bytes | None:
+        """The epoch id of the share that was opened for just this group, None without one; as Vault.opened_for."""
+        return self.vault.opened_for(group)
+
     def adopt(self, group: Group) -> bytes:
         """Adopt the share in `dist_key.private` for `group`; returns its epoch id.
 
@@ -81,7 +90,10 @@ class InprocLink:
         share = None if self.folder is None else self.folder.load_share(group.scheme)
         if share is None:
             where = "the vault" if self.folder is None else str(self.folder.share_file)
-            raise Unavailable(f"there is no share to adopt in {where}", hint="restore dist_key.private from a backup")
+            raise Unavailable(
+                f"there is no share to adopt in {where}",
+                hint="restore dist_key.private or vault.state from a backup; a share belongs to one group",
+            )
         return self.vault.adopt(group, share)
 
     def mend_share_file(self, epoch_id: bytes) -> str:

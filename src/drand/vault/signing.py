@@ -36,7 +36,7 @@ def open_epoch(keeper: Keeper, state: VaultState, request: OpenEpoch) -> tuple[V
     """Tie a share to its group, for good: a schedule that could be changed later would let rounds be signed early."""
     held = epoch_named(state, request.epoch_id)
     check_member(keeper, held, request.group)
-    terms = _open_terms(request.group)
+    terms = open_terms(request.group)
     if held.opened is None:
         state = _opened(state, replace(held, opened=terms))
     elif held.opened != terms:
@@ -70,7 +70,8 @@ def check_member(keeper: Keeper, held: HeldEpoch, group: Group) -> None:
         raise Refused(f"we are not node {held.index} of this group")
 
 
-def _open_terms(group: Group) -> OpenTerms:
+def open_terms(group: Group) -> OpenTerms:
+    """What a share is tied to when it is opened for `group`."""
     return OpenTerms(
         group_hash=group.hash(),
         genesis_unix_s=group.genesis_unix_s,

@@ -38,7 +38,7 @@ from drand.vault.dealing import deal_shares, show_shares
 from drand.vault.judging import judge_deals
 from drand.vault.keeper import Keeper, KeyPair, Refused
 from drand.vault.sessions import with_epoch
-from drand.vault.signing import check_member, open_epoch, sign_group, sign_partial
+from drand.vault.signing import check_member, open_epoch, open_terms, sign_group, sign_partial
 from drand.vault.state import HeldEpoch, StateDamaged, StateFile, VaultState, decode, encode
 from drand.vault.user_source import read_script
 
@@ -113,6 +113,23 @@ class Vault:
     def holds(self, epoch_id: bytes) -> bool:
         """Whether there is a share under this name, open or not."""
         return any(held.epoch_id == epoch_id for held in self._state.epochs)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a share was ever opened: then there is a group, whatever the node around us knows of it."""
+        return any(held.opened is not None for held in self._state.epochs)
+
+    def opened_for(self, group: Group) -> bytes | None:
+        """The name of the share that was opened for just this group, None without one.
+
+        raises  Refused or InvalidGroup where the group is unsound, or we are not where the share lies in it
+        """
+        terms = open_terms(group)
+        for held in self._state.epochs:
+            if held.opened == terms:
+                check_member(self._keeper, held, group)
+                return held.epoch_id
+        return None
 
     def mend_export(self, epoch_id: bytes, mend: Callable[[Share], str]) -> str:
         """What `mend` says of the share of this name, if it is what `export` got last; "" otherwise."""

@@ -1,6 +1,9 @@
 """A daemon over damaged files: one sick beacon is named, and the others go on."""
 
+import io
 import logging
+import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from collective.errors import BadSetting
 from drand.daemon.checking import DamagedChain
 from drand.daemon.daemon import Daemon
+from drand.daemon.epochs import DamagedGroupFile
 from drand.daemon.folders import beacon_ids
 from drand.daemon.opening import UnsignedIdentity, VaultAway, open_beacon
 from drand.model.vault_messages import EpochOpened, VaultRefused
@@ -20,7 +24,9 @@ from tests.support.command_line import drand
 from tests.support.daemons import (
     Planted,
     beacon_of,
+    hold_ceremony,
     make_keys,
+    network,
     running,
     settings,
 )
@@ -177,6 +183,26 @@ async def test_a_taken_port_is_not_taken_for_a_damaged_beacon(planted: Planted, 
             await daemon.start()
         assert daemon.shells == {}
         await daemon.stop()
+
+
+async def test_nodes_of_which_the_vaults_alone_are_left_are_refused_and_begin_anew_after_a_reset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with network(tmp_path, nodes=2, threshold=2) as before:
+        folders = [shell.folder for shell in before.shells]
+    for folder in folders:
+        shutil.rmtree(folder.groups)
+        shutil.rmtree(folder.store.parent)
+        with pytest.raises(DamagedGroupFile, match=r"is missing, but there is a share in .*vault\.state") as caught:
+            async with running(folder.base):
+                pass
+        monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+        (command,) = re.findall(r"`drand (util reset)`", caught.value.advice)
+        reset = drand(*command.split(), "--folder", folder.base)
+        assert reset.code == 0, reset
+    async with running(folders[0].base) as first, running(folders[1].base) as second:
+        groups = await hold_ceremony([first, second], 2)
+    assert groups[0].public_key != before.group.public_key
 
 
 async def test_a_lost_store_is_made_anew_from_the_files_and_the_chain_begins_again(planted: Planted):

@@ -1,6 +1,7 @@
 """Record, group file and share: which is believed, and what each contradiction is answered with."""
 
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from collective.clock import SystemClock
 from collective.errors import CollectiveError, Unavailable
+from drand.cli.reset import forget
 from drand.daemon.epochs import (
     DamagedGroupFile,
     FilesDisagree,
@@ -18,6 +20,7 @@ from drand.daemon.epochs import (
     write_group_file,
 )
 from drand.errors import InvalidGroup
+from drand.model.records import CeremonyStarted
 from drand.model.vault_messages import EpochOpened, OpenEpoch, RequestId
 from drand.store.sqlite import SqliteStore, open_store
 from drand.vault.folder import DamagedKeyFile
@@ -287,6 +290,79 @@ def test_a_node_whose_share_is_lost_goes_on_without_signing_and_says_so(site: Si
     with caplog.at_level(logging.ERROR):
         site.settle()
     assert "cannot sign" in caplog.text
+
+
+def lose(site: Site, *names: str) -> None:
+    """What an operator's `rm -rf` takes of the folder; the vault and the store are opened anew, as at a start."""
+    site.store.close()
+    for name in names:
+        path = site.folder.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    site.folder.make()
+    site.store = open_store(site.folder.store, chained=False)
+    site.reopen_vault()
+
+
+async def test_a_node_of_which_the_vault_alone_is_left_is_no_fresh_node(site: Site):
+    await opened(site)
+    lose(site, "db", "groups")
+    with pytest.raises(DamagedGroupFile, match=r"drand_group\.toml is missing, .* share in .*vault\.state") as caught:
+        site.settle()
+    assert "never taken for a fresh node" in caught.value.advice
+    assert "`drand util reset`" in caught.value.advice
+    assert site.store.epoch() is None
+    forget(site.folder)
+    lose(site, "db")
+    site.settle()
+    assert site.store.epoch() is None
+
+
+async def test_a_group_file_that_is_put_back_gets_the_share_that_the_vault_has(
+    site: Site, caplog: pytest.LogCaptureFixture
+):
+    right = await opened(site)
+    before = site.store.epoch()
+    lose(site, "db", "groups")
+    write_group_file(site.folder.group_file, site.planted.group)
+    site.settle()
+    assert site.store.epoch() == before
+    assert site.folder.share_file.read_bytes() == right
+    assert "the record of the group was lost" in caplog.text
+
+
+async def test_a_damaged_share_file_beside_a_lost_store_is_written_again_from_the_vault(site: Site):
+    right = await opened(site)
+    lose(site, "db")
+    site.folder.share_file.write_bytes(b"Index = -1\n")
+    site.settle()
+    assert site.store.epoch() is not None
+    assert site.folder.share_file.read_bytes() == right
+
+
+async def test_a_share_that_was_opened_for_another_group_is_not_taken(site: Site):
+    await opened(site)
+    lose(site, "db", "groups")
+    later, _ = site.planted.reshared(int(site.now) - 2)
+    for other in (later, replace(site.planted.group, period_ns=2_000_000_000)):
+        write_group_file(site.folder.group_file, other)
+        with pytest.raises(Unavailable, match="no share to adopt"):
+            site.settle()
+
+
+async def test_a_ceremony_that_a_crash_cut_short_goes_on_whatever_the_vault_has(site: Site):
+    """Its journal is there: the store was not lost."""
+    await opened(site)
+    lose(site, "db", "groups")
+    site.store.persist(CeremonyStarted(group=site.planted.group, phase_s=1, leader=False, started_unix_s=site.now))
+    site.settle()
+    assert site.store.journal()
+
+
+def test_a_share_that_was_never_opened_is_of_a_ceremony_that_failed(site: Site):
+    site.settle()  # adopts, opens nothing
+    lose(site, "db", "groups")
+    site.settle()
+    assert site.store.epoch() is None
 
 
 def test_every_contradiction_says_what_to_try(site: Site):
