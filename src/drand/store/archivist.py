@@ -10,12 +10,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from collective.clock import monotonic_s
 from drand.model.chain import Beacon, Round
 from drand.store.archive import ArchiveLocked, ArchiveReadOnly, BeaconArchive
 from drand.store.contract import StoreFailed
+from drand.store.schema import SQLITE_ERRORS
 
 MOST_WAITING = 20_000  # beacons in memory, about 0.4 kB each: sixteen hours of a chain with a round every 3 seconds
 MOST_AHEAD = 10_000  # of those, for who has many and can wait; the rest is left for single ones
@@ -240,9 +242,9 @@ class Archivist:
             self._writing.put_all(beacons, walked)
         except ArchiveLocked as error:
             return error
-        except StoreFailed as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is: nobody may wait for a thread that has died of it
             self._close_writing()  # opened anew: the file may be mended
-            return error
+            return error if isinstance(error, StoreFailed) else StoreFailed(f"{self.path}: {error!r}")
         return None
 
     def _settle(
@@ -285,11 +287,12 @@ class Archivist:
         if refused is None and before is not None:
             log.info("the archive %s is written again", self.path)
         if refused is None and lost:
-            log.error("%d beacons that found no room meanwhile are not in the archive %s", lost, self.path)
+            log.error("the archive %s lacks what found no room meanwhile: beacons: %d", self.path, lost)
         if unwritten:
-            log.error("%d beacons are not in the archive %s, which refused until the end", unwritten, self.path)
+            log.error("the archive %s refused until the end, and lacks what waited: beacons: %d", self.path, unwritten)
 
     def _close_writing(self) -> None:
         archive, self._writing = self._writing, None
         if archive is not None:
-            archive.close()
+            with suppress(*SQLITE_ERRORS):
+                archive.close()

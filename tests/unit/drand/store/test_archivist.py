@@ -115,7 +115,7 @@ async def test_a_full_queue_loses_what_comes_and_says_so_once(
             True
         ]
     assert caplog.text.count("what comes now is not kept") == 1
-    assert "3 beacons that found no room meanwhile are not in the archive" in caplog.text
+    assert "lacks what found no room meanwhile: beacons: 3" in caplog.text
 
 
 async def test_who_has_many_waits_for_a_disk_that_only_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -137,7 +137,7 @@ async def test_closing_ends_under_a_lock_and_says_what_is_not_written(
     with locked(tmp_path / "a"):
         kept.keep(A, [beacon(1), beacon(2)])
         await closed(kept)
-    assert "2 beacons are not in the archive" in caplog.text
+    assert "lacks what waited: beacons: 2" in caplog.text
     with pytest.raises(StoreFailed, match="closed"):
         kept.keep(A, [beacon(3)])
 
@@ -187,6 +187,20 @@ async def test_a_disk_that_refuses_is_tried_again_with_a_new_connection(
     await closed(kept)
     with stored(tmp_path / "a") as archive:
         assert archive.get(A, Round(1)) == beacon(1)
+
+
+async def test_no_trouble_leaves_anybody_waiting_for_a_thread_that_has_died_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(BeaconArchive, "put_all", fail)
+    kept = Archivist(tmp_path / "a")
+    kept.keep(A, [beacon(1)])
+    await closed(kept)
+    assert "MemoryError" in caplog.text
+    assert "lacks what waited: beacons: 1" in caplog.text
 
 
 def test_a_lock_has_an_error_of_its_own(tmp_path: Path):
