@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from drand.model.chain import Index
 from drand.model.group import Group
 from drand.model.records import Phase
 from drand.protocol.dkg import KeyGeneration
@@ -86,3 +87,13 @@ def view_of_group(state: State, group: Group) -> CeremonyView:
 
 def _addresses(group: Group) -> tuple[str, ...]:
     return tuple(node.identity.address for node in group.nodes)
+
+
+def named(culprits: tuple[tuple[Index, str], ...], group: Group | None) -> str:
+    """The nodes that were left out, by address, for the operator who has to see to them."""
+    told = []
+    for index, what in culprits:
+        node = group.node(index) if group is not None else None
+        where = f" at {node.identity.address}" if node is not None else ""
+        told.append(f"node {index}{where} {what}")
+    return f" ({'; '.join(told)})" if told else ""

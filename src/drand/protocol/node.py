@@ -11,7 +11,7 @@ setup_leader, setup_follower, dkg and beacon_node. An event that is refused rais
 
 from collective.errors import CollectiveError, OutOfTurn
 from collective.machine import Due, Persist, Restarted, WakeAt
-from drand.model.chain import Beacon, Index, canonical_beacon_id
+from drand.model.chain import Beacon, canonical_beacon_id
 from drand.model.group import Identity
 from drand.model.packets import DkgPacket, GroupPush, PartialPacket, SignalPacket
 from drand.model.records import CeremonyEnded, CeremonyStarted, Epoch, EpochStarted, Record
@@ -22,6 +22,7 @@ from drand.protocol.ceremony_view import (
     TRANSITIONS,
     CeremonyView,
     State,
+    named,
     view_of_group,
     view_of_keygen,
     view_of_setup,
@@ -31,7 +32,7 @@ from drand.protocol.early import EarlyBundles
 from drand.protocol.restart import check_belongs, sort_records
 from drand.protocol.setup_follower import SetupFollower
 from drand.protocol.setup_leader import PUSH_PATIENCE_S, SetupLeader
-from drand.protocol.setup_rules import AlreadyDone, AlreadyRunning, Candidates, SetupFailed
+from drand.protocol.setup_rules import DEFAULT_PHASE_S, AlreadyDone, AlreadyRunning, Candidates, SetupFailed
 from drand.protocol.steps import (
     AbandonCeremony,
     Answered,
@@ -74,6 +75,8 @@ class BeaconProcess:
         self._ids = ids
         self._state = State.IDLE
         self._setup: SetupLeader | SetupFollower | None = None
+        self._followed: SetupFollower | None = None  # the setup that led to the running key generation
+        self._held: set[int] = set()  # genesis times of all ceremonies since the start, and of the journal's
         self._early = EarlyBundles()
         self._entropy: UserEntropy | None = None
         self._candidates: Candidates | None = None
@@ -160,12 +163,12 @@ class BeaconProcess:
         setup: SetupLeader | SetupFollower
         match command:
             case LeadCeremony():
-                setup, state = SetupLeader(command, self._identity, self._beacon_id, self._ids), State.LEADING
+                setup = SetupLeader(command, self._identity, self._beacon_id, self._ids, self._held)
             case JoinCeremony():
-                setup, state = SetupFollower(command, self._identity, self._beacon_id, self._ids), State.JOINING
+                setup = SetupFollower(command, self._identity, self._beacon_id, self._ids, self._held)
         self._setup, self._entropy, self._failure = setup, command.entropy, None
         self._early = EarlyBundles()
-        self._enter(state)
+        self._enter(State.LEADING if isinstance(setup, SetupLeader) else State.JOINING)
         return self._after_setup(setup.start(now), now)
 
     def _abandon(self, command: AbandonCeremony) -> list[Effect]:
@@ -203,8 +206,12 @@ class BeaconProcess:
     def _on_group(self, push: GroupPush, now: float) -> list[Effect]:
         if isinstance(self._setup, SetupFollower):
             return self._after_setup(self._setup.on_group(push, now), now)
-        if self._candidates is not None and push.group == self._candidates.group:
+        known, phase_s = self._candidates, push.dkg_timeout_s or DEFAULT_PHASE_S
+        if known is not None and (push.group, phase_s) == (known.group, known.phase_s):
             return []  # pushed again: our first answer got lost
+        if self._followed is not None and (other := self._followed.other_version(push, now)):
+            self._followed = None  # told once
+            return [Report(Noted("error", other))]
         raise OutOfTurn(f"no receiver setup for beaconID {self._beacon_id}: no group is expected now")
 
     def _on_vault_reply(self, reply: VaultReply, now: float) -> list[Effect]:
@@ -254,6 +261,7 @@ class BeaconProcess:
             case SetupFailed(reason=reason):
                 return effects + self._give_up(reason)
             case Candidates() as candidates:
+                self._followed = self._setup if isinstance(self._setup, SetupFollower) else None
                 self._setup = None
                 return effects + self._generate(candidates, now)
             case _:
@@ -312,7 +320,8 @@ class BeaconProcess:
             case KeyGenerated() as made:
                 return effects + self._finish(made, now)
             case KeyGenerationFailed(reason=reason, culprits=culprits):
-                return effects + self._give_up(reason + self._named(culprits))
+                group = self._candidates.group if self._candidates is not None else None
+                return effects + self._give_up(reason + named(culprits, group))
             case HandedOver():
                 return effects + self._give_up("this node has no place in the new group")
 
@@ -360,18 +369,8 @@ class BeaconProcess:
         self._enter(State.IDLE)
         return [*ended, Report(CeremonyFailed(reason))]
 
-    def _named(self, culprits: tuple[tuple[Index, str], ...]) -> str:
-        """The nodes that were left out, by address, for the operator who has to see to them."""
-        group = self._candidates.group if self._candidates is not None else None
-        told = []
-        for index, what in culprits:
-            node = group.node(index) if group is not None else None
-            where = f" at {node.identity.address}" if node is not None else ""
-            told.append(f"node {index}{where} {what}")
-        return f" ({'; '.join(told)})" if told else ""
-
     def _forget_ceremony(self) -> None:
-        self._setup = self._keygen = self._candidates = self._entropy = None
+        self._setup = self._keygen = self._candidates = self._entropy = self._followed = None
         self._early = EarlyBundles()
 
     def _enter(self, state: State) -> None:
@@ -395,5 +394,6 @@ class BeaconProcess:
             return []
         check_belongs(kept.started.group, self._identity, self._beacon_id)
         self._entropy = kept.started.entropy
+        self._held.add(kept.started.group.genesis_unix_s)
         candidates = Candidates(group=kept.started.group, phase_s=kept.started.phase_s, leader=kept.started.leader)
         return self._after_keygen(self._begin_keygen(candidates).replay(kept.journal, now), now)

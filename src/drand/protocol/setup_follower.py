@@ -27,6 +27,7 @@ from drand.protocol.setup_rules import (
     check_fresh_candidates,
     check_identity,
     check_phase_length,
+    differences,
 )
 from drand.protocol.steps import Abandon, Call, Effect, Ids, JoinCeremony, Noted, Report
 
@@ -63,8 +64,13 @@ class SetupFollower:
     Every method answers with effects or raises without having changed anything.
     """
 
-    def __init__(self, command: JoinCeremony, identity: Identity, beacon_id: str, ids: Ids) -> None:
-        """Raises BadSetting for an empty secret or for ourselves as leader, InvalidSignature for our own identity."""
+    def __init__(
+        self, command: JoinCeremony, identity: Identity, beacon_id: str, ids: Ids, held: set[int] | None = None
+    ) -> None:
+        """Raises BadSetting for an empty secret or for ourselves as leader, InvalidSignature for our own identity.
+
+        held   genesis times of ceremonies that this node has been in; that of the accepted group is added
+        """
         self._secret = SharedSecret(command.secret)
         if command.leader.address == identity.address:
             raise BadSetting(
@@ -75,6 +81,7 @@ class SetupFollower:
         self._own = identity
         self._beacon_id = beacon_id
         self._ids = ids
+        self._held = set() if held is None else held
         self._leader_identity: Identity | None = None
         self._call_id: int | None = None
         self._signalled = False  # a leader has accepted our signal at least once
@@ -135,18 +142,45 @@ class SetupFollower:
         """
         if self._leader_identity is None or self.stage is FollowerStage.OVER:
             raise OutOfTurn(f"no receiver setup for beaconID {self._beacon_id}: no group is expected now")
+        candidates = self._checked(push, self._leader_identity, now)
+        if push.group.genesis_unix_s in self._held:
+            raise InvalidGroup(
+                "a ceremony with this genesis time was held here before: what was said in it would count in this one",
+                hint="the leader may begin again when the period is over",
+            )
+        self._held.add(push.group.genesis_unix_s)
+        closed = self.abandon()
+        self.outcome = candidates
+        return closed
+
+    def other_version(self, push: GroupPush, now: float) -> str:
+        """What to tell the operator where `push` is another than the accepted one, else ""; raises as `on_group` does.
+
+        The leader signs neither the period nor addresses nor the length of a phase, nor for which secret it does: who
+        knows the secret and has seen the leader's signature can send a group of its own before the leader's comes.
+        """
+        assert isinstance(self.outcome, Candidates)
+        assert self._leader_identity is not None
+        candidates = self._checked(push, self._leader_identity, now)
+        if candidates == self.outcome:
+            return ""
+        return (
+            f"the leader's group came a second time, with {differences(self.outcome, candidates)}: the leader has "
+            "changed it, or somebody who knows the secret has. Compare `drand show chain-info --hash` of all nodes "
+            "before the chain is used; where they differ, begin again with another secret"
+        )
+
+    def _checked(self, push: GroupPush, leader: Identity, now: float) -> Candidates:
         self._secret.check(push.secret, "invalid secret")
-        self._check_leader_signature(push, self._leader_identity)
+        self._check_leader_signature(push, leader)
         try:
             check_fresh_candidates(push.group, self._own, self._beacon_id, now)
-            if all(node.identity.key != self._leader_identity.key for node in push.group.nodes):
+            if all(node.identity.key != leader.key for node in push.group.nodes):
                 raise InvalidGroup("the leader is not in its own group")
             phase_s = check_phase_length(push.dkg_timeout_s)
         except CollectiveError as error:
             raise InvalidGroup(f"group from leader invalid: {error}", hint=error.advice) from error
-        closed = self.abandon()
-        self.outcome = Candidates(group=push.group, phase_s=phase_s, leader=False)
-        return closed
+        return Candidates(group=push.group, phase_s=phase_s, leader=False)
 
     def abandon(self) -> list[Effect]:
         """Close what is open; the setup is over."""

@@ -91,8 +91,13 @@ class SetupLeader:
     Every method answers with effects or raises without having changed anything.
     """
 
-    def __init__(self, command: LeadCeremony, identity: Identity, beacon_id: str, ids: Ids) -> None:
-        """Raises BadSetting for numbers that cannot work, InvalidSignature when our own identity is not signed."""
+    def __init__(
+        self, command: LeadCeremony, identity: Identity, beacon_id: str, ids: Ids, held: set[int] | None = None
+    ) -> None:
+        """Raises BadSetting for numbers that cannot work, InvalidSignature when our own identity is not signed.
+
+        held   genesis times of ceremonies that this node has been in; that of this one is added
+        """
         check_lead_command(command)
         self._phase_s = check_phase_length(command.dkg_timeout_s)
         self._secret = SharedSecret(command.secret)
@@ -101,6 +106,7 @@ class SetupLeader:
         self._own = identity
         self._beacon_id = beacon_id
         self._ids = ids
+        self._held = set() if held is None else held
         self._candidates = [identity]
         self._deadline = 0.0
         self._group: Group | None = None
@@ -228,6 +234,9 @@ class SetupLeader:
             offset_s=command.beacon_offset_s or DEFAULT_OFFSET_S,
             period_s=command.period_s,
         )
+        while genesis_unix_s in self._held:  # it names the session: bundles of another one would count in this
+            genesis_unix_s += command.period_s
+        self._held.add(genesis_unix_s)
         self._group = Group(
             nodes=indexed(self._candidates),
             threshold=command.threshold,

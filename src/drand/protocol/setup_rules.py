@@ -83,6 +83,15 @@ class SetupFailed:
 SetupOutcome = Candidates | SetupFailed
 
 
+def differences(one: Candidates, other: Candidates) -> str:
+    """In what two announcements of a leader differ, for the operator."""
+    if one.group.hash() != other.group.hash():
+        return "two different groups"
+    names = {"period_ns": "another period", "catchup_period_ns": "another catch-up period", "nodes": "other addresses"}
+    found = [said for name, said in names.items() if getattr(one.group, name) != getattr(other.group, name)]
+    return ", ".join(found) or "another phase length"
+
+
 def check_identity(identity: Identity, scheme: Scheme) -> None:
     """Raise unless `identity` belongs to `scheme` and is signed by its own key.
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from collective.errors import OutOfTurn
+from collective.errors import InvalidSignature, OutOfTurn
+from collective.signatures import schnorr
+from drand.errors import InvalidGroup
 from drand.model.chain import Round
 from drand.model.packets import DkgPacket, GroupPush, PartialPacket, SignalPacket
 from drand.model.records import Phase
@@ -13,6 +15,7 @@ from drand.model.vault_messages import DealShares, RequestId, UserEntropy, Vault
 from drand.protocol.ceremony_view import State
 from drand.protocol.setup_rules import AlreadyDone, AlreadyRunning, WrongSecret
 from drand.protocol.steps import (
+    AbandonCeremony,
     Answered,
     AskVault,
     BeaconsReceived,
@@ -20,11 +23,13 @@ from drand.protocol.steps import (
     CeremonyFailed,
     Due,
     JoinCeremony,
+    Noted,
     Received,
     Send,
     StreamEnded,
     VaultReplied,
 )
+from tests.support.entropy import SeededEntropy
 from tests.support.network import (
     SECRET,
     START_S,
@@ -191,8 +196,85 @@ def test_the_same_group_pushed_again_is_accepted_and_another_one_refused():
     before = len(network.log)
     network.step(1, Received("10.0.0.0", pushes[0]))
     assert len(network.log) == before
-    with pytest.raises(OutOfTurn, match="no receiver setup"):
+    with pytest.raises(InvalidSignature, match="invalid group sig"):
         network.step(1, Received("10.0.0.0", replace(pushes[0], group=replace(pushes[0].group, threshold=3))))
+    with pytest.raises(WrongSecret):
+        network.step(1, Received("10.0.0.0", replace(pushes[0], dkg_timeout_s=5, secret=b"another")))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"period_ns": 10**9}, "another period"),
+        ({"period_ns": 10**9, "catchup_period_ns": 0}, "another period, another catch-up period"),
+        ({"nodes": "elsewhere"}, "other addresses"),
+        ({"genesis_unix_s": "later"}, "two different groups"),
+        ({}, "another phase length"),
+    ],
+)
+def test_a_second_version_of_the_leaders_group_is_reported_once(changed: dict[str, object], said: str):
+    """The leader's signature covers neither period nor addresses: a member can send its own version first."""
+    network, pushes = Network(3), list[GroupPush]()
+    network.wire = lambda _s, _r, message: (
+        pushes.append(message) or message if isinstance(message, GroupPush) else message
+    )
+    network.ceremony(threshold=2)
+    network.run_until(lambda: network.nodes[1].state is State.GENERATING, 10)
+    network.step(1, Received("10.0.0.2", second_version(network, pushes[0], changed)))
+    (told,) = [fact for fact in network.facts[1] if isinstance(fact, Noted) and fact.level == "error"]
+    assert f"the leader's group came a second time, with {said}: " in told.text
+    with pytest.raises(OutOfTurn, match="no receiver setup"):
+        network.step(1, Received("10.0.0.2", second_version(network, pushes[0], changed)))
+    network.run_until(lambda: finished(network), 60)
+    assert finished(network)
+
+
+def second_version(network: Network, push: GroupPush, changed: dict[str, object]) -> GroupPush:
+    """The same announcement with other values, under the leader's signature."""
+    group = push.group
+    match changed:
+        case {"nodes": _}:
+            third = network.people[2].identity
+            away = replace(third, address="elsewhere:4000")
+            nodes = tuple(replace(node, identity=away) if node.identity == third else node for node in group.nodes)
+            group = replace(group, nodes=nodes)
+        case {"genesis_unix_s": _}:
+            moved = replace(group, genesis_unix_s=group.genesis_unix_s + 30, genesis_seed=b"").with_seed()
+            leader = network.people[0]
+            signature = schnorr.sign(
+                leader.identity.scheme.key_group, leader.secret, moved.hash(), SeededEntropy("a second version")
+            )
+            return replace(push, group=moved, signature=signature)
+        case {"period_ns": _}:
+            group = replace(group, **changed)
+        case _:
+            return replace(push, dkg_timeout_s=5)
+    return replace(push, group=group)
+
+
+def test_a_leader_takes_another_genesis_for_every_ceremony_and_nobody_another_with_the_same():
+    """The genesis time names the session: what was said in a ceremony that failed would count in the next one."""
+    network, pushes = Network(3), list[GroupPush]()
+    network.wire = lambda _s, _r, message: (
+        pushes.append(message) or message if isinstance(message, GroupPush) else message
+    )
+    network.start()
+    genesis = []
+    for _ in range(2):
+        network.lead(threshold=2, period_s=3600)
+        network.join(1)
+        network.join(2)
+        network.run_until(lambda: all(state is State.GENERATING for state in network.states()), 10)
+        genesis.append(pushes[-1].group.genesis_unix_s)
+        for number in range(3):
+            network.command(number, AbandonCeremony("once more"))
+    assert genesis[1] - genesis[0] == 3600
+    network.lead(threshold=2, period_s=3600)
+    network.join(1)
+    network.run_until(lambda: network.nodes[1].ceremony.joined != (), 10)
+    with pytest.raises(InvalidGroup, match="a ceremony with this genesis time was held here before") as caught:
+        network.step(1, Received("10.0.0.2", pushes[0]))
+    assert "when the period is over" in caught.value.advice
 
 
 # ---------------------------------------------------------------- refusing changes nothing
