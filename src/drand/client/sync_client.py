@@ -144,7 +144,8 @@ class _LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
-        self._iterators: set[AsyncGenerator[Any, None]] = set()  # open ones; for the loop's thread
+        # Open ones, each with its step under way; for the loop's thread.
+        self._iterators: dict[AsyncGenerator[Any, None], asyncio.Task[Any] | None] = {}
 
     def run(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of a coroutine that runs in the thread; raises ClientClosed after `stop`."""
@@ -155,20 +156,18 @@ class _LoopThread:
     def iterate(self, begin: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
         """What an asynchronous iterator gives; closing the iterator closes that one too."""
 
-        async def first() -> AsyncGenerator[T, None]:
-            iterator = begin()
-            self._iterators.add(iterator)
-            return iterator
-
-        async def step(iterator: AsyncGenerator[T, None]) -> tuple[T] | None:
+        async def step() -> tuple[T] | None:
+            self._iterators[iterator] = asyncio.current_task()
             try:
                 return (await anext(iterator),)
             except StopAsyncIteration:
                 return None
+            finally:
+                self._iterators[iterator] = None
 
-        iterator = self.run(first)
+        iterator = begin()  # runs, and opens something, with the first step
         try:
-            while (found := self.run(lambda: step(iterator))) is not None:
+            while (found := self.run(step)) is not None:
                 yield found[0]
         finally:
             self._close_iterator(iterator)
@@ -218,8 +217,14 @@ class _LoopThread:
 
     def _close_iterator(self, iterator: AsyncGenerator[T, None]) -> None:
         async def close() -> None:
-            self._iterators.discard(iterator)
-            await iterator.aclose()
+            under_way = self._iterators.get(iterator)
+            if under_way is not None:  # after a Ctrl-C: a generator that is running cannot be closed
+                under_way.cancel()
+                await asyncio.gather(under_way, return_exceptions=True)
+            try:
+                await iterator.aclose()
+            finally:
+                self._iterators.pop(iterator, None)
 
         try:
             closing = self._submit(close)

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -16,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from collective.errors import BadSetting
-from drand.client import Client
+from drand.client import Client, VerifiedBeacon
 from drand.client.chains import public_chain
 from drand.client.errors import ClientClosed, RoundMissing, RoundTooEarly
 from drand.client.observing import Observer
@@ -120,6 +121,39 @@ def test_closing_ends_a_call_under_way_in_another_thread(url: str, relay: Relay)
     assert not threads()
 
 
+@pytest.fixture
+def interrupted(relay: Relay) -> Iterator[None]:
+    """A Ctrl-C reaches the main thread in the moment when the server has been asked for rounds, and hangs."""
+
+    async def hang(_request: web.Request) -> web.StreamResponse:
+        signal.pthread_kill(main, signal.SIGALRM)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    main = threading.main_thread().ident
+    assert main is not None
+    relay.override["rounds"] = hang
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize(
+    "begin", [lambda client: client.rounds(1, 40), lambda client: client.watch(1)], ids=["rounds", "watch"]
+)
+def test_a_ctrl_c_in_an_iterator_is_a_keyboard_interrupt_and_ends_the_iterator_alone(
+    url: str, begin: Callable[[Client], Iterator[VerifiedBeacon]]
+):
+    with Client(chain(), [url], timeout_s=60.0, deadline_s=60.0) as client:
+        rounds = begin(client)
+        with pytest.raises(KeyboardInterrupt):
+            next(rounds)
+        assert next(rounds, None) is None
+        assert not client._loop._iterators
+        assert client.get(7).round == 7
+
+
 def test_a_client_that_is_never_closed_ends_its_thread_when_it_is_forgotten(url: str):
     client = Client(chain(), [url])
     client.get(1)
@@ -188,7 +222,7 @@ def test_closing_from_several_threads_at_once_closes_once(url: str):
 
 PROGRAM = """
 import os, sys
-from drand.client import Client
+from drand.client import Client, VerifiedBeacon
 from drand.client.errors import ClientClosed
 from tests.support.http_chain import chain
 
