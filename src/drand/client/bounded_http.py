@@ -16,6 +16,7 @@ from drand.client.errors import (
     RateLimited,
     SourceTimeout,
     SourceUnreachable,
+    source_closed,
 )
 from drand.net.http_content import parse_http_date
 
@@ -35,7 +36,7 @@ class Fetched:
 
 
 class BoundedHttp:
-    """GET requests to one source. Its connections are opened at need and closed by `close`."""
+    """GET requests to one source. Its connections are opened at need until it is closed, and closed by `close`."""
 
     def __init__(
         self, name: str, *, timeout_s: float, headers: Mapping[str, str] | None = None, clock: Clock | None = None
@@ -47,6 +48,7 @@ class BoundedHttp:
         self._redirects = not headers  # they could take what is ours to somebody else
         self._clock = clock or SystemClock()
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def get(self, url: str, most_bytes: int) -> Fetched:
         """The answer to GET `url`: 200, or a status that says that something is not there (400, 404, 410, 425).
@@ -71,7 +73,8 @@ class BoundedHttp:
             yield response.content.iter_any() if pushes else None
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and open none any more."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -97,6 +100,8 @@ class BoundedHttp:
             raise MalformedAnswer(self.name, f"no HTTP that can be read: {_told(error)}") from error
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise source_closed(self.name)
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),

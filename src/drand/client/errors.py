@@ -127,6 +127,11 @@ class SourceUnreachable(SourceUnavailable):
     hint = "check the address and the network"
 
 
+def source_closed(source: str) -> SourceUnreachable:
+    """The error for a question to a source that was closed already."""
+    return SourceUnreachable(source, "was closed, as a client does with its sources", hint="make one for each client")
+
+
 class SourceTimeout(SourceUnavailable):
     """No complete answer in time."""
 

@@ -15,6 +15,7 @@ from drand.client.errors import (
     SourceUnreachable,
     WrongChain,
     WrongRound,
+    source_closed,
 )
 from drand.client.times import require_span
 from drand.errors import InvalidChainInfo
@@ -42,6 +43,7 @@ class GrpcSource:
         self._timeout_s = timeout_s
         self._roots = roots
         self._client: PeerClient | None = None
+        self._closed = False
         self._proved: set[bytes] = set()
 
     def __repr__(self) -> str:
@@ -90,12 +92,15 @@ class GrpcSource:
         return self._stream(SyncRequest(Round(0), chain.beacon_id), max(30.0, 3.0 * chain.period_s))
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, and open none any more."""
+        self._closed = True
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
     def _open(self) -> PeerClient:
+        if self._closed:
+            raise source_closed(self.name)
         if self._client is None:
             self._client = PeerClient(self._roots)
         return self._client

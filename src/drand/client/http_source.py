@@ -137,7 +137,7 @@ class HttpSource:
         return self._events(chain)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and open none any more."""
         await self._http.close()
 
     async def _api(self, chain_hash: bytes) -> str:

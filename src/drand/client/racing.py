@@ -174,6 +174,7 @@ class _Contest(Generic[T]):
         for effect in effects:
             match effect:
                 case Ask(name):
+                    self._runner.require_open()  # a source that is closed fails, and the race would go on to the next
                     self._runner.observer.asked(name)
                     task = asyncio.ensure_future(self._question(self._runner.sources[name]))
                     self._tasks[task] = (name, monotonic_s())

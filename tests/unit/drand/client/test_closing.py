@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from drand.client.async_client import AsyncClient
 from drand.client.errors import ClientClosed, SourceUnreachable
+from drand.client.pool import Policy
+from drand.client.sources import open_source
 from drand.model.chain import Beacon, ChainInfo, Round
-from tests.support.http_chain import ROUNDS, FakeClock, chain, committee
+from tests.support.http_chain import ROUNDS, FakeClock, Relay, chain, committee, serving
 
 
 @dataclass
@@ -55,6 +58,34 @@ async def test_an_answer_that_comes_after_closing_is_not_given_out(tmp_path: Pat
     source.answers.set()
     with pytest.raises(ClientClosed):
         await asking
+
+
+async def test_closing_in_the_middle_of_a_question_asks_no_further_source():
+    reached = asyncio.Event()
+
+    async def silent(_request: web.Request) -> web.StreamResponse:
+        reached.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    first, second = Relay(override={"*": silent}), Relay()
+    async with serving(first, second) as urls:
+        client = AsyncClient(chain(), urls, clock=FakeClock(), policy=Policy(hedge_after_s=60.0))
+        asking = asyncio.create_task(client.get(7))
+        await reached.wait()
+        await client.close()
+        with pytest.raises(ClientClosed):
+            await asking
+        assert second.asked == []
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "grpc://127.0.0.1:1"])
+async def test_a_closed_source_opens_no_connection_any_more(address: str):
+    source = open_source(address, timeout_s=10.0)
+    await source.close()
+    with pytest.raises(SourceUnreachable, match="was closed"):
+        await source.beacon(chain(), Round(7))
+    await source.close()
 
 
 async def test_a_range_that_was_begun_ends_with_closing_and_not_as_if_it_were_complete(tmp_path: Path):
