@@ -25,6 +25,7 @@ from drand.model.packets import OUR_VERSION, Metadata, SyncRequest
 from drand.net.addresses import parse_host_port
 from drand.net.errors import OtherRound, PeerRefused, PeerUnreachable
 from drand.net.peer_client import PeerClient
+from drand.net.sync_reader import SyncReader
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class GrpcSource:
         self._timeout_s = timeout_s
         self._roots = roots
         self._client: PeerClient | None = None
+        self._streams: set[SyncReader] = set()  # open ones: they have channels of their own
         self._closed = False
         self._proved: set[bytes] = set()
 
@@ -92,8 +94,9 @@ class GrpcSource:
         return self._stream(SyncRequest(Round(0), chain.beacon_id), max(30.0, 3.0 * chain.period_s))
 
     async def close(self) -> None:
-        """Close the channel, and open none any more."""
+        """Close the channel and what streams there are, and open none any more."""
         self._closed = True
+        await asyncio.gather(*(stream.close() for stream in self._streams))
         client, self._client = self._client, None
         if client is not None:
             await client.close()
@@ -113,13 +116,17 @@ class GrpcSource:
         return Metadata(OUR_VERSION, chain.beacon_id, chain_hash)
 
     async def _stream(self, request: SyncRequest, patience_s: float) -> AsyncGenerator[Beacon, None]:
+        stream = self._open().sync(self._peer, request, patience_s=patience_s)
+        self._streams.add(stream)
         try:
-            async with self._open().sync(self._peer, request, patience_s=patience_s) as batches:
+            async with stream as batches:
                 async for batch in batches:
                     for synced in batch:
                         yield synced.beacon
         except CollectiveError as error:
             raise self._named(error) from error
+        finally:
+            self._streams.discard(stream)
 
     async def _bounded(self, call: Awaitable[T]) -> T:
         try:

@@ -1,13 +1,17 @@
 """A node's gRPC port as a source."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import pytest
 
 from drand.client.async_client import AsyncClient
 from drand.client.errors import (
     ChainNotServed,
+    ClientClosed,
     ForgedBeacon,
     RoundMissing,
     SourceUnreachable,
@@ -22,11 +26,13 @@ from tests.support.http_chain import CHAINED, ROUNDS, FakeClock, altered, chain,
 from tests.support.served import ToldNode
 
 
+@dataclass
 class Node(ToldNode):
-    """A node of the real chain."""
+    """A node of the real chain. Who asks for new rounds is left waiting."""
 
-    claimed: ChainInfo = chain(CHAINED)
-    lies: dict[int, Beacon] = {}  # noqa: RUF012
+    claimed: ChainInfo = field(default_factory=lambda: chain(CHAINED))
+    lies: dict[int, Beacon] = field(default_factory=dict)
+    followed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def beacon(self, round_: int) -> Beacon:
         return self.lies.get(round_) or committee(CHAINED).beacon(round_)
@@ -42,6 +48,9 @@ class Node(ToldNode):
 
     async def sync(self, metadata: Metadata, request: SyncRequest, sender: str) -> AsyncIterator[Sequence[Beacon]]:
         self.asked.append(request)
+        if request.from_round == 0:
+            self.followed.set()
+            await asyncio.Event().wait()
         yield [self.beacon(round_) for round_ in range(int(request.from_round), self.stored + 1)]
 
 
@@ -103,6 +112,18 @@ async def test_a_node_that_does_not_run_the_chain_says_so(node: Node):
     async with client_of(node) as client:
         with pytest.raises(ChainNotServed):
             await client.get(7)
+
+
+async def test_closing_ends_a_watch_in_a_silent_stream_and_the_thread_that_reads_it(node: Node):
+    async with client_of(node) as client:
+        watching = asyncio.create_task(anext(client.watch()))
+        await node.followed.wait()
+        (reading,) = [thread for thread in threading.enumerate() if thread.name.startswith("sync ")]
+        await client.close()
+        reading.join(10)
+        assert not reading.is_alive()
+        with pytest.raises(ClientClosed):
+            await watching
 
 
 async def test_nobody_listens_there():
