@@ -94,7 +94,7 @@ class AsyncClient:
         self.sleep = sleep
         self.runner = Runner(opened, Pool(list(opened), policy), self.observer, deadline_s=deadline_s)
         self._judge = None if info is None else Judge(info)
-        self._trusting = asyncio.Lock()
+        self._trusting: Shared[Judge] = Shared()
         self._walking = asyncio.Lock()
         self._memory = Memory(remember)
         self._asking: Shared[VerifiedBeacon] = Shared()
@@ -265,11 +265,11 @@ class AsyncClient:
                 "an AsyncClient belongs to the event loop that used it first", hint="make one in each, or use Client"
             )
         self._loop = loop
-        if self._judge is None:
-            async with self._trusting:
-                if self._judge is None:
-                    ask = question_of_trust(self.chain_hash, self.clock.now)
-                    self._judge = await self.runner.ask("the chain's information", ask)
+        return self._judge or await self._trusting.get(0, self._learnt)  # there is one chain to be asked for
+
+    async def _learnt(self) -> Judge:
+        ask = question_of_trust(self.chain_hash, self.clock.now)
+        self._judge = await self.runner.ask("the chain's information", ask)
         return self._judge
 
     def _due(self, judge: Judge, round_: int) -> Round:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from drand.client.async_client import AsyncClient
-from drand.client.errors import ForgedBeacon
+from drand.client.errors import ForgedBeacon, SourceUnreachable
 from drand.client.shared import Shared
 from tests.support.http_chain import FakeClock, Relay, chain, committee, serving
 
@@ -97,6 +97,26 @@ async def test_an_error_is_everybodys_and_is_not_remembered():
         assert {type(error) for error in await asyncio.gather(*asking, return_exceptions=True)} == {ForgedBeacon}
         relay.lies.clear()
         assert (await client.get(ROUND)).round == ROUND
+
+
+async def test_the_first_questions_about_a_chain_known_by_its_hash_share_how_asking_for_it_ends():
+    relay, reached, opened = Relay(), asyncio.Event(), asyncio.Event()
+
+    async def fail(_request: web.Request) -> web.StreamResponse:
+        reached.set()
+        await opened.wait()
+        return web.Response(status=500)
+
+    relay.override["info"] = fail
+    async with serving(relay) as urls, AsyncClient(chain().hash(), urls, clock=FakeClock()) as client:
+        asking = [asyncio.create_task(client.get(round_)) for round_ in range(1, 11)]
+        await reached.wait()
+        opened.set()
+        errors = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(error) for error in errors} == {SourceUnreachable}
+        assert len(relay.asked) == 1
+        del relay.override["info"]
+        assert (await client.get(ROUND)).round == ROUND, "who comes later asks anew"
 
 
 async def test_nothing_is_kept_of_what_is_answered():
