@@ -96,10 +96,10 @@ class SyncReader:
     async def __anext__(self) -> list[SyncedBeacon]:
         """The next beacons, at least one and at most MAX_BATCH, in the order sent."""
         while True:
-            batch = self._take()
+            batch, ended = self._take()
             if batch:
                 return [decode_synced_beacon(raw) for raw in batch]
-            if self._ended:
+            if ended:
                 if self._failure is not None:
                     raise self._failure
                 raise StopAsyncIteration
@@ -109,12 +109,13 @@ class SyncReader:
             except TimeoutError:
                 raise PeerUnreachable(f"{self._peer.address} sent no beacon for {self._patience_s:g} s") from None
 
-    def _take(self) -> list[bytes]:
+    def _take(self) -> tuple[list[bytes], bool]:
+        """What is queued, and whether nothing comes after it: seen together, else the last messages could be missed."""
         with self._room:
             self._woken.clear()
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             self._room.notify()
-        return batch
+            return batch, self._ended
 
     def _run(self) -> None:
         """The thread: read until the stream ends, fails or is abandoned."""

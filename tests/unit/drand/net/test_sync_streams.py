@@ -1,14 +1,15 @@
 """SyncChain from both ends: order, bounds, slow readers, silence and cancellation."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from collective.errors import Malformed
 from drand.model.chain import Round
 from drand.model.group import Peer
-from drand.model.packets import Metadata, SyncRequest
+from drand.model.packets import Metadata, SyncedBeacon, SyncRequest
 from drand.net import grpc_service, peer_server, sync_reader
 from drand.net.addresses import HostPort
 from drand.net.admission import Quota
@@ -16,6 +17,7 @@ from drand.net.errors import PeerRefused, PeerUnreachable
 from drand.net.peer_client import PeerClient
 from drand.net.peer_server import PeerServer
 from drand.net.sync_reader import MAX_BATCH, MAX_WAITING
+from drand.wire.packets import encode_synced_beacon
 from tests.support.served import ToldNode, beacon, until
 
 PATIENT_S = 60.0
@@ -64,6 +66,27 @@ async def test_the_request_names_the_beacon_and_no_version(line: Line):
     async with line.sync() as batches:
         await anext(aiter(batches))
     assert seen == [Metadata(None, "other", b"")]
+
+
+class Between(threading.Condition):
+    """When it is left for the first time, the other thread has its turn."""
+
+    def __init__(self, turn: Callable[[], None]) -> None:
+        super().__init__()
+        self.turns = [turn]
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[arg-type]
+        if self.turns:
+            self.turns.pop()()
+
+
+async def test_what_comes_last_while_the_reader_looks_is_not_lost(line: Line):
+    last = encode_synced_beacon(SyncedBeacon(beacon(1), "other")).SerializeToString()
+    batches = line.sync()
+    batches._read = lambda: batches._hand_over(last)  # type: ignore[method-assign]
+    batches._room = Between(batches._run)  # the stream's last message, and its end
+    assert [synced.beacon async for batch in batches for synced in batch] == [beacon(1)]
 
 
 async def test_batches_are_bounded(line: Line):
