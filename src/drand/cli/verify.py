@@ -14,7 +14,7 @@ from collective.errors import BadSetting, Malformed
 from drand.cli.options import JSON
 from drand.cli.output import print_json_line
 from drand.cli.root import say_error
-from drand.client.chains import PUBLIC_CHAINS, public_chain
+from drand.client.chains import INFO_HINT, PUBLIC_CHAINS, public_chain
 from drand.errors import EXIT_INVALID, InvalidBeacon
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.schemes import SCHEME_NAMES, Scheme, scheme_named
@@ -23,7 +23,6 @@ from drand.verifying.verifiers import MAX_BEACONS, MOST_BY_ITSELF, WORTH_BEACONS
 from drand.wire.http_json import parse_beacons, parse_chain_info
 
 MAX_INFO_BYTES = 1 << 20
-INFO_HINT = "give a file with what /info answers, in JSON: `drand get chain-info ADDRESS` prints it"
 MOST_WORKERS = 256
 MOST_NAMED = 10  # bad rounds named one by one; the rest are counted
 TELL_EVERY_S = 2.0

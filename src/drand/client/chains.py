@@ -68,6 +68,7 @@ PUBLIC_SOURCES: tuple[str, ...] = (
 )
 
 PUBLIC_CHAINS: tuple[str, ...] = tuple(_CHAINS)
+INFO_HINT = "give a file with what /info answers, in JSON: `drand get chain-info ADDRESS` prints it"
 
 
 PublicName: TypeAlias = Literal["default", "quicknet", "evmnet", "fastnet"]

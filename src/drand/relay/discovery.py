@@ -8,7 +8,7 @@ from pathlib import Path
 
 from collective.errors import BadSetting, CollectiveError, Malformed
 from drand.client.bounded_http import BoundedHttp
-from drand.client.chains import PUBLIC_CHAINS, public_chain
+from drand.client.chains import INFO_HINT, PUBLIC_CHAINS, public_chain
 from drand.errors import InvalidChainInfo
 from drand.model.chain import DEFAULT_BEACON_ID, ChainInfo, canonical_beacon_id
 from drand.model.group import Peer
@@ -80,8 +80,13 @@ def named_chain(name: str) -> tuple[bytes, ChainInfo | None]:
     path = Path(name)
     if not path.is_file():
         return built_in(name)
-    with path.open("rb") as file:
-        info = parse_chain_info(file.read(MAX_LIST_BYTES))
+    try:
+        with path.open("rb") as file:
+            info = parse_chain_info(file.read(MAX_LIST_BYTES))
+    except OSError as error:
+        raise BadSetting(f"cannot read {path}: {error.strerror}", hint=INFO_HINT) from error
+    except Malformed as error:
+        raise type(error)(f"{path}: {error}", hint=error.advice or INFO_HINT) from error
     return info.hash(), info
 
 

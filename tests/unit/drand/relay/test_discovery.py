@@ -1,15 +1,18 @@
 """Which chains a relay finds at its upstreams when none is named."""
 
+import errno
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
 
 from collective.clock import SystemClock
 from collective.errors import BadSetting
-from drand.errors import UnknownBeacon
+from drand.errors import EXIT_FAILURE, UnknownBeacon
 from drand.model.chain import ChainInfo
 from drand.model.packets import OUR_VERSION, Metadata
 from drand.net.addresses import HostPort
@@ -17,9 +20,10 @@ from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.peer_server import PeerServer
 from drand.relay import discovery
-from drand.relay.discovery import listed
+from drand.relay.discovery import listed, named_chain
 from drand.wire.gen import control_pb2, drand_pb2
 from drand.wire.groups import encode_chain_info
+from tests.support.command_line import drand
 from tests.support.living_chain import LivingChain
 from tests.support.relaying import relaying
 from tests.support.served import INFO, ToldNode
@@ -90,6 +94,26 @@ async def test_a_list_without_end_is_refused(monkeypatch: pytest.MonkeyPatch):
     async with v2_node(("default", "quicknet")) as address:
         with pytest.raises(BadSetting, match="2 chains"):
             await listed([address])
+
+
+def test_a_chain_file_that_is_none_is_named_with_what_to_give_instead(tmp_path: Path):
+    path = tmp_path / "group.toml"
+    path.write_bytes(b"Threshold = 2\n")
+    ended = drand("relay", "export", "--url", "http://127.0.0.1:1", "--chain", path, "--out", tmp_path / "out")
+    assert (ended.code, ended.hints) == (EXIT_FAILURE, True)
+    assert f"{path}: chain information" in ended.err
+    assert "what /info answers" in ended.err
+
+
+def test_a_chain_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(path: Path, _mode: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    path = tmp_path / "chain.json"
+    path.touch()
+    monkeypatch.setattr(Path, "open", refuse)  # whoever runs tests as root may read everything
+    with pytest.raises(BadSetting, match=f"cannot read {path}: Permission denied"):
+        named_chain(str(path))
 
 
 async def test_a_chain_that_is_listed_and_cannot_be_read_does_not_keep_the_others_from_being_served(
