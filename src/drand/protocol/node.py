@@ -185,7 +185,7 @@ class BeaconProcess:
                     raise OutOfTurn("DKG not finished yet")
                 return self._running.on_partial(event.sender, partial, now, event.origin)
             case DkgPacket() as packet:
-                return self._on_bundle(event.sender, packet, now)
+                return self._on_bundle(event, packet, now)
             case SignalPacket() as signal:
                 if not isinstance(self._setup, SetupLeader):
                     raise OutOfTurn(f"no DKG in progress for beaconID {self._beacon_id}")
@@ -193,11 +193,11 @@ class BeaconProcess:
             case GroupPush() as push:
                 return self._on_group(push, now)
 
-    def _on_bundle(self, sender: str, packet: DkgPacket, now: float) -> list[Effect]:
+    def _on_bundle(self, event: Received, packet: DkgPacket, now: float) -> list[Effect]:
         if self._keygen is not None:
             return self._after_keygen(self._keygen.on_bundle(packet.bundle, now), now)
         if self._setup is not None:
-            self._early.keep(sender, packet.bundle)
+            self._early.keep(event.sender, packet.bundle, event.origin)
             return []
         if self._running is not None:
             return []  # late, as about every fourth is: its sender is honest
@@ -302,7 +302,7 @@ class BeaconProcess:
         if self._early.dropped:
             text = f"{self._early.dropped} bundles came too early and were dropped"
             effects.append(Report(Noted("warning", text)))
-        for sender, bundle in self._early.take_all():
+        for sender, bundle, *_ in self._early.take_all():
             try:
                 effects += keygen.on_bundle(bundle, now)
             except CollectiveError as error:

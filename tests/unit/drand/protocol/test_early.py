@@ -6,6 +6,7 @@ import pytest
 
 from drand.model.bundles import Deal, DealBundle, Justification, JustificationBundle, Response, ResponseBundle
 from drand.model.chain import Index
+from drand.model.packets import Origin
 from drand.protocol import early
 from drand.protocol.early import EarlyBundles, weight
 from drand.wire.bundles import decode_bundle, encode_bundle
@@ -15,8 +16,16 @@ def deal(author: int, signature: bytes = b"", size: int = 10) -> DealBundle:
     return DealBundle(Index(author), (b"c" * 8,), (Deal(Index(0), b"x" * size),), b"s" * 32, signature)
 
 
+def origin(network: str) -> Origin:
+    return Origin(network, f"{network}:1000")
+
+
+STRANGER = origin("192.0.2.1")
+MEMBER = origin("198.51.100.7")
+
+
 def kept(bundles: EarlyBundles) -> list[DealBundle]:
-    return [bundle for _, bundle in bundles.take_all()]
+    return [early.bundle for early in bundles.take_all()]
 
 
 def test_bundles_come_out_once_in_the_order_they_came_with_their_senders():
@@ -25,7 +34,7 @@ def test_bundles_come_out_once_in_the_order_they_came_with_their_senders():
     bundles.keep("b", deal(0))
     bundles.keep("c", deal(1))
     assert len(bundles) == 2
-    assert bundles.take_all() == (("a", deal(1)), ("b", deal(0)))
+    assert [(early.sender, early.bundle) for early in bundles.take_all()] == [("a", deal(1)), ("b", deal(0))]
     assert bundles.take_all() == ()
     assert bundles.dropped == 0
 
@@ -45,6 +54,44 @@ def test_one_claimed_author_displaces_only_its_own():
     assert len(bundles) == early.PACKETS_PER_AUTHOR + 1
     assert bundles.dropped == 3
     assert kept(bundles)[:2] == [deal(0), deal(1, b"3")]
+
+
+def test_a_stranger_who_claims_every_author_displaces_only_its_own(monkeypatch):
+    monkeypatch.setattr(early, "MAX_PACKETS", 10)
+    bundles = EarlyBundles()
+    bundles.keep("honest", deal(0), MEMBER)
+    for author in range(100):
+        bundles.keep("flood", deal(author, b"forged"), STRANGER)
+    bundles.keep("honest", deal(50), MEMBER)
+    assert (len(bundles), bundles.dropped) == (10, 92)
+    assert [found.bundle for found in bundles.take_all() if found.origin == MEMBER] == [deal(0), deal(50)]
+
+
+def test_a_stranger_who_claims_one_author_does_not_displace_what_that_author_sent():
+    bundles = EarlyBundles()
+    bundles.keep("honest", deal(0), MEMBER)
+    for number in range(100):
+        bundles.keep("flood", deal(0, b"%d" % number), STRANGER)
+    assert len(bundles) == early.PACKETS_PER_AUTHOR
+    assert kept(bundles)[0] == deal(0)
+
+
+def test_a_stranger_does_not_displace_others_by_the_size_of_what_it_sends(monkeypatch):
+    monkeypatch.setattr(early, "MAX_BYTES", 5 * weight(deal(0, size=100)))
+    bundles = EarlyBundles()
+    bundles.keep("honest", deal(0, size=100), MEMBER)
+    bundles.keep("honest", deal(1, size=100), MEMBER)
+    bundles.keep("flood", deal(2, size=2000), STRANGER)
+    assert (kept(bundles), bundles.dropped) == ([deal(0, size=100), deal(1, size=100)], 1)
+
+
+def test_a_strangers_connections_count_as_one(monkeypatch):
+    monkeypatch.setattr(early, "MAX_PACKETS", 3)
+    bundles = EarlyBundles()
+    bundles.keep("honest", deal(0), MEMBER)
+    for author in range(1, 9):
+        bundles.keep(f"flood {author}", deal(author), Origin(STRANGER.network, str(author)))
+    assert kept(bundles) == [deal(0), deal(7), deal(8)]
 
 
 def test_the_oldest_goes_when_there_are_too_many(monkeypatch):
