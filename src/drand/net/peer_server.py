@@ -115,7 +115,7 @@ class PeerServer:
 
     async def _bundle(self, request: protocol_pb2.DKGPacket, metadata: Metadata, who: Caller) -> bytes:
         message = decode_dkg_packet(request, self._handlers.scheme(metadata))
-        await self._handlers.receive(metadata, message, who.sender)
+        await self._handlers.receive(metadata, message, who.sender, who.origin)
         return self._empty(metadata)
 
     async def _partial(self, request: protocol_pb2.PartialBeaconPacket, metadata: Metadata, who: Caller) -> bytes:

@@ -88,7 +88,7 @@ class Aggregation:
         self._held: dict[Round, dict[int, _Held]] = {}
         self._hashed: dict[tuple[Round, bytes], Point] = {}
         self._distrusted: set[int] = set()
-        self._forgeries = ForgeryBudget(group.scheme)
+        self._forgeries = ForgeryBudget.of_partials(group.scheme)
 
     @property
     def distrusted(self) -> frozenset[int]:

@@ -17,7 +17,7 @@ from collective.machine import Persist, WakeAt
 from drand.model.bundles import Bundle, DkgTerms, ResponseBundle
 from drand.model.chain import Index
 from drand.model.group import Peer
-from drand.model.packets import DkgPacket
+from drand.model.packets import DkgPacket, Origin
 from drand.model.records import BundleKept, CeremonyStarted, Phase, PhaseEntered, Record
 from drand.model.vault_messages import (
     CombineShares,
@@ -115,18 +115,18 @@ class KeyGeneration:
         wait = WakeAt(PHASE_ALARM, now + self._clock.phase_s)
         return [wait] if self._complaints.dealer is None else [wait, AskVault(ahead)]
 
-    def on_bundle(self, bundle: Bundle, now: float) -> list[Effect]:
-        """A bundle came in.
+    def on_bundle(
+        self, bundle: Bundle, now: float, origin: Origin | None = None, *, early: bool = False
+    ) -> list[Effect]:
+        """A bundle came in. For `origin`, `early` and what is raised see EchoBroadcast.receive.
 
-        raises  WrongSession, UnknownAuthor, Malformed, InvalidSignature; then nothing has changed. An equivocating
-                author is no error but a fact (CulpritNamed), for its second bundle has to be passed on.
-
-        The clock starts at the first bundle that is in order. In v1.5.11 it is the first packet of any kind, so that
+        An equivocating author is no error but a fact (CulpritNamed), for its second bundle has to be passed on. The
+        clock starts at the first bundle that is in order. In v1.5.11 it is the first packet of any kind, so that
         whoever reaches a port can start it early.
         """
         if self.phase in (Phase.FINISHED, Phase.FAILED):
             return []  # late or stray: the sender may be honest
-        received = self._echo.receive(bundle)
+        received = self._echo.receive(bundle, now, origin, early=early)
         begun = self._begin(now) if not self._clock.started else []
         return begun + received + self._advance(now)
 

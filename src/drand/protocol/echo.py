@@ -13,6 +13,7 @@ waits for its own leaves no sooner than the others have all there is.
 
 Of each author and type at most two different bundles are kept and passed on: the second proves equivocation, which
 everybody should see, and a third would prove nothing new. So memory and traffic are bounded whatever is signed.
+Anybody may send a bundle in another's name: what it costs to find that out is bounded by drand.protocol.forgeries.
 Source: drand v1.5.11, core/broadcast.go (echoBroadcast) and kyber v1.2.0, share/dkg/protocol.go (set), which keep
 everything that is signed.
 """
@@ -20,7 +21,7 @@ everything that is signed.
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from collective.errors import Malformed, MalformedScalar
+from collective.errors import InvalidSignature, Malformed, MalformedScalar
 from collective.machine import Persist
 from collective.sealing import ecies
 from collective.secret import SCALAR_BYTES
@@ -29,7 +30,7 @@ from collective.signatures import schnorr
 from drand.model.bundles import Bundle, DealBundle, DkgTerms, JustificationBundle, Participant, ResponseBundle
 from drand.model.chain import Index
 from drand.model.group import Peer
-from drand.model.packets import DkgPacket
+from drand.model.packets import DkgPacket, Origin
 from drand.model.records import BundleKept
 from drand.protocol.faults import (
     EquivocatingAuthor,
@@ -38,6 +39,7 @@ from drand.protocol.faults import (
     UnknownAuthor,
     WrongSession,
 )
+from drand.protocol.forgeries import ForgeryBudget
 from drand.protocol.steps import CulpritNamed, Effect, Report, Send
 
 MAX_KEPT = 2  # different bundles of one author and type
@@ -115,17 +117,23 @@ class EchoBroadcast:
         self._dealers = {dealer.index: dealer for dealer in terms.dealers}
         self._holders = {holder.index: holder for holder in terms.holders}
         self._dealer = dealer
+        self._forgeries = ForgeryBudget.of_bundles(terms.scheme)
 
     def send(self, bundle: Bundle) -> list[Effect]:
         """Keep and send a bundle of our own, which the vault has just signed."""
         self.keep(bundle)
         return [Persist(BundleKept(bundle)), Send(self.peers, DkgPacket(bundle))]
 
-    def receive(self, bundle: Bundle) -> list[Effect]:
+    def receive(
+        self, bundle: Bundle, now: float = 0.0, origin: Origin | None = None, *, early: bool = False
+    ) -> list[Effect]:
         """Check, keep and pass on a bundle from outside; nothing to do for one that is known or not wanted.
 
+        now, origin   what the cost of a forged one is counted by; None: it is not counted
+        early         it came before the ceremony, and is not counted; where it is good, its origin is known from now on
+
         raises  WrongSession, UnknownAuthor, Malformed (MalformedPoint, MalformedScalar, MalformedSignature),
-                InvalidSignature; then nothing has changed
+                InvalidSignature, TooManyForgeries; then nothing has changed but what is counted
         """
         if bundle.session_id != self.terms.session_id:
             raise WrongSession(f"a bundle of node {bundle.author} for another session")
@@ -133,11 +141,11 @@ class EchoBroadcast:
         if not self._offer(bundle):
             return []
         self._check_size(bundle)
-        scheme = self.terms.scheme
-        schnorr.verify(scheme.key_group, scheme.decode_key(author.key), bundle.hash(), bundle.signature)
+        self._verify(bundle, author, now, None if early else origin)
         if isinstance(bundle, DealBundle):
             bundle = self._as_dealt(bundle)
         self._check_content(bundle)
+        self._forgeries.proved(origin)
         proof = self.keep(bundle, copies=1)
         audience = self._but_dealer(author) if isinstance(bundle, DealBundle) and proof is None else self.peers
         effects: list[Effect] = [Persist(BundleKept(bundle)), Send(audience, DkgPacket(bundle))]
@@ -212,6 +220,20 @@ class EchoBroadcast:
                 return self.responses.offer(bundle)
             case JustificationBundle():
                 return self.justifications.offer(bundle)
+
+    def _verify(self, bundle: Bundle, author: Participant, now: float, origin: Origin | None) -> None:
+        """Its author signed `bundle`; a forged one is paid for by where it came from.
+
+        What is signed and does not decode costs its sender nothing: nodes of v1.5.11 pass it on as they got it, and
+        its author, who would silence them by it, is named. Nor does it make its sender known.
+        """
+        self._forgeries.check(origin, now)
+        scheme = self.terms.scheme
+        try:
+            schnorr.verify(scheme.key_group, scheme.decode_key(author.key), bundle.hash(), bundle.signature)
+        except (InvalidSignature, schnorr.MalformedSignature):
+            self._forgeries.failed(origin, now)
+            raise
 
     def _as_dealt(self, bundle: DealBundle) -> DealBundle:
         """`bundle` as its dealer signed it, wherever somebody on the way has put its borders; raises Malformed.

@@ -1,13 +1,15 @@
-"""What forged partials may cost: a share of the processor, for each network that sends them and for all together.
+"""What forgeries may cost: a share of the processor, for each network that sends them and for all together.
 
-A partial is not signed by who sends it, so a stranger forges them for nothing, and to find that out costs us a pairing.
+Who sends a partial, or a bundle of a ceremony, does not say who it is, so a stranger forges them for nothing, and to
+find that out costs us a pairing, or two multiplications in the group of keys.
 Only failed verifications are paid for, out of buckets that fill again with time: one for each network, one for all
 networks that never sent a good partial. Whose bucket is empty is refused before anything is computed.
 
 Members must not be locked out by others behind their address (NAT, a proxy). So a connection that brought a good
-partial is known, and pays nothing until it brings a bad one, which ends that. A partial whose place is free, under an
-index that nobody forged, is taken unverified and needs no bucket at all: without forgers nothing of this is noticed.
-Source: ours; v1.5.11 verifies whatever comes (chain/beacon/node.go, ProcessPartialBeacon).
+one is known, and pays nothing until it brings a bad one, which ends that. A partial whose place is free, under an index
+that nobody forged, is taken unverified and needs no bucket at all, and so does a copy of a bundle that we hold: without
+forgers nothing of this is noticed.
+Source: ours; v1.5.11 verifies whatever comes (chain/beacon/node.go, ProcessPartialBeacon; core/broadcast.go).
 """
 
 from collections import OrderedDict
@@ -22,15 +24,17 @@ STRANGERS_SHARE: Final = 0.1  # of one processor, for the forgeries of all unkno
 NETWORK_SHARE: Final = 0.02  # for those of one network
 SAVED_S: Final = 2.0  # a bucket holds what comes in this time
 LEAST_BURST: Final = 4.0  # verifications
-VERIFICATION_S: Final = 0.002  # decoding, hashing and pairing on BLS12-381
+VERIFICATION_S: Final = 0.002  # of a partial: decoding, hashing and pairing on BLS12-381
 SLOW_VERIFICATION_S: Final = 0.03  # on BN254, in Python
+BUNDLE_S: Final = 0.001  # of a bundle: its Schnorr signature takes 0.3 ms over G1 of BLS12-381, 0.6 ms over G2
+SLOW_BUNDLE_S: Final = 0.01  # 6 ms over G2 of BN254
 MAX_REMEMBERED: Final = 4096  # of each: networks, connections; the one unused for longest is forgotten
 
 KeyT = TypeVar("KeyT")
 
 
 class TooManyForgeries(Unavailable):
-    """Partials that do not verify come from the sender's network faster than they are looked at."""
+    """Partials or bundles that do not verify come from the sender's network faster than they are looked at."""
 
     hint = "a member whose address is shared with the forger is taken again when the forging ends"
 
@@ -58,26 +62,38 @@ def _bucket(share: float, cost_s: float, now: float) -> _Bucket:
 
 
 class ForgeryBudget:
-    """The buckets of one chain."""
+    """The buckets of one chain, for partials, or of one ceremony, for bundles."""
 
-    def __init__(self, scheme: Scheme) -> None:
-        self._cost_s = SLOW_VERIFICATION_S if "BN254" in scheme.suite.name else VERIFICATION_S
+    def __init__(self, what: str, cost_s: float) -> None:
+        """`what` names them in the plural, `cost_s` is what one verification takes."""
+        self._what = what
+        self._cost_s = cost_s
         self._strangers: _Bucket | None = None
         self._networks: OrderedDict[str, _Bucket] = OrderedDict()
         self._known_networks: OrderedDict[str, None] = OrderedDict()
         self._known: OrderedDict[Origin, None] = OrderedDict()
 
+    @classmethod
+    def of_partials(cls, scheme: Scheme) -> "ForgeryBudget":
+        """For signatures of rounds."""
+        return cls("partials", SLOW_VERIFICATION_S if _slow(scheme) else VERIFICATION_S)
+
+    @classmethod
+    def of_bundles(cls, scheme: Scheme) -> "ForgeryBudget":
+        """For what a ceremony's nodes sign with their long-term keys."""
+        return cls("bundles", SLOW_BUNDLE_S if _slow(scheme) else BUNDLE_S)
+
     def check(self, origin: Origin | None, now: float) -> None:
-        """Raise TooManyForgeries where a partial from `origin` is not worth verifying now; None is never refused."""
+        """Raise TooManyForgeries where nothing from `origin` is worth verifying now; None is never refused."""
         if origin is None or origin in self._known:
             return
         if self._network(origin, now).now_left(now) < 1:
-            raise TooManyForgeries(f"too many partials from {origin.network} do not verify")
+            raise TooManyForgeries(f"too many {self._what} from {origin.network} do not verify")
         if origin.network not in self._known_networks and self._of_strangers(now).now_left(now) < 1:
-            raise TooManyForgeries("too many partials from unknown addresses do not verify")
+            raise TooManyForgeries(f"too many {self._what} from unknown addresses do not verify")
 
     def failed(self, origin: Origin | None, now: float) -> None:
-        """A partial from `origin` was verified and is bad."""
+        """What came from `origin` was verified and is bad."""
         if origin is None:
             return
         self._known.pop(origin, None)
@@ -88,7 +104,7 @@ class ForgeryBudget:
             bucket.left = max(0.0, bucket.now_left(now) - 1)
 
     def proved(self, origin: Origin | None) -> None:
-        """A partial from `origin` is good."""
+        """What came from `origin` is good."""
         if origin is not None:
             _remember(self._known, origin)
             _remember(self._known_networks, origin.network)
@@ -104,6 +120,10 @@ class ForgeryBudget:
         if self._strangers is None:
             self._strangers = _bucket(STRANGERS_SHARE, self._cost_s, now)
         return self._strangers
+
+
+def _slow(scheme: Scheme) -> bool:
+    return "BN254" in scheme.suite.name
 
 
 def _remember(known: OrderedDict[KeyT, None], who: KeyT) -> None:

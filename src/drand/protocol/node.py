@@ -195,7 +195,7 @@ class BeaconProcess:
 
     def _on_bundle(self, event: Received, packet: DkgPacket, now: float) -> list[Effect]:
         if self._keygen is not None:
-            return self._after_keygen(self._keygen.on_bundle(packet.bundle, now), now)
+            return self._after_keygen(self._keygen.on_bundle(packet.bundle, now, event.origin), now)
         if self._setup is not None:
             self._early.keep(event.sender, packet.bundle, event.origin)
             return []
@@ -302,9 +302,9 @@ class BeaconProcess:
         if self._early.dropped:
             text = f"{self._early.dropped} bundles came too early and were dropped"
             effects.append(Report(Noted("warning", text)))
-        for sender, bundle, *_ in self._early.take_all():
+        for sender, bundle, origin, _ in self._early.take_all():
             try:
-                effects += keygen.on_bundle(bundle, now)
+                effects += keygen.on_bundle(bundle, now, origin, early=True)
             except CollectiveError as error:
                 effects.append(Report(Noted("info", f"a bundle that came early from {sender} was refused: {error}")))
         return effects

@@ -5,13 +5,14 @@ import logging
 
 import pytest
 
-from collective.errors import OutOfTurn
+from collective.errors import InvalidSignature, OutOfTurn
 from drand.daemon import watching as module
 from drand.daemon.reach import Reach
 from drand.daemon.refusals import LINES_A_MINUTE, Refusals
 from drand.daemon.watching import ClockWatch, MinuteWatch
 from drand.model.chain import Round
 from drand.model.packets import DkgPacket, GroupPush, PartialPacket, SignalPacket
+from drand.protocol.forgeries import TooManyForgeries
 from tests.support.committee import Committee
 from tests.support.people import person
 from tests.support.stored import BUNDLE
@@ -86,6 +87,25 @@ def test_refused_partials_and_bundles_are_for_debugging(caplog: pytest.LogCaptur
         ("DEBUG", "refused a bundle from x:1: too late"),
     ]
     assert refusals.last_group == ""
+
+
+def test_forgeries_are_told_once_a_minute_each_kind_by_itself(caplog: pytest.LogCaptureFixture):
+    refusals = Refusals()
+    partial = PartialPacket(Round(1), b"", b"\0\0sig")
+    with caplog.at_level(logging.INFO):
+        for message, error in (
+            (partial, InvalidSignature("forged")),
+            (DkgPacket(BUNDLE.bundle), InvalidSignature("forged")),
+            (DkgPacket(BUNDLE.bundle), TooManyForgeries("too many")),
+            (DkgPacket(BUNDLE.bundle), OutOfTurn("too late")),
+        ):
+            refusals.note(LOG, message, "x:1", error)
+        refusals.on_minute(LOG)
+        refusals.on_minute(LOG)
+    assert [one.getMessage() for one in caplog.records] == [
+        "1 forged partials were refused in the last minute, the last from x:1",
+        "2 forged bundles were refused in the last minute, the last from x:1",
+    ]
 
 
 class Steady:

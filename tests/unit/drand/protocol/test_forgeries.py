@@ -95,7 +95,7 @@ def test_without_forgers_no_bucket_is_asked():
 
 
 def test_many_networks_together_cost_no_more_than_the_share_of_strangers_and_known_ones_are_heard():
-    budget = ForgeryBudget(FAST)
+    budget = ForgeryBudget.of_partials(FAST)
     member = Origin("198.51.100.7", "198.51.100.7:1")
     budget.proved(member)
     verified = 0
@@ -119,7 +119,7 @@ def test_many_networks_together_cost_no_more_than_the_share_of_strangers_and_kno
     slow=st.booleans(),
 )
 def test_however_the_clock_goes_no_more_is_spent_than_time_has_passed(steps: list[tuple[float, int]], slow: bool):
-    budget = ForgeryBudget(SLOW if slow else FAST)
+    budget = ForgeryBudget.of_partials(SLOW if slow else FAST)
     cost_s = SLOW_VERIFICATION_S if slow else VERIFICATION_S
     now, forward, verified = 0.0, 0.0, 0
     for step, attempts in steps:
@@ -137,7 +137,7 @@ def test_however_the_clock_goes_no_more_is_spent_than_time_has_passed(steps: lis
 
 
 def test_what_is_remembered_is_bounded():
-    budget = ForgeryBudget(FAST)
+    budget = ForgeryBudget.of_partials(FAST)
     for number in range(MAX_REMEMBERED + 100):
         budget.proved(Origin(str(number), ""))
         budget.failed(Origin(f"bad {number}", ""), 0.0)
