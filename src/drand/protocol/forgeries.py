@@ -2,8 +2,13 @@
 
 Who sends a partial, or a bundle of a ceremony, does not say who it is, so a stranger forges them for nothing, and to
 find that out costs us a pairing, or two multiplications in the group of keys.
-Only failed verifications are paid for, out of buckets that fill again with time: one for each network, one for all
-networks that never sent a good partial. Whose bucket is empty is refused before anything is computed.
+Only failed verifications are paid for, out of buckets that fill again with time: one for each network, and for all
+that never sent anything good one for those that forged before and one for newcomers. Whose bucket is empty is refused
+before anything is computed.
+
+Each network forges for the first time once. So a flood keeps a member of whom nothing is known out only while new
+networks join in it, one for each verification that the newcomers' bucket gives: at the beginning of a ceremony nothing
+is known of anybody.
 
 Members must not be locked out by others behind their address (NAT, a proxy). So a connection that brought a good
 one is known, and pays nothing until it brings a bad one, which ends that. A partial whose place is free, under an index
@@ -20,7 +25,8 @@ from collective.errors import Unavailable
 from drand.model.packets import Origin
 from drand.model.schemes import Scheme
 
-STRANGERS_SHARE: Final = 0.1  # of one processor, for the forgeries of all unknown networks together
+FORGERS_SHARE: Final = 0.05  # of one processor, for all unknown networks together that forged before
+NEWCOMERS_SHARE: Final = 0.05  # for the first forgery of each
 NETWORK_SHARE: Final = 0.02  # for those of one network
 SAVED_S: Final = 2.0  # a bucket holds what comes in this time
 LEAST_BURST: Final = 4.0  # verifications
@@ -47,6 +53,7 @@ class _Bucket:
     most: float
     left: float
     at: float
+    used: bool = False  # one has failed
 
     def now_left(self, now: float) -> float:
         """How many, at unix time `now`; a clock that steps back gives none."""
@@ -68,7 +75,7 @@ class ForgeryBudget:
         """`what` names them in the plural, `cost_s` is what one verification takes."""
         self._what = what
         self._cost_s = cost_s
-        self._strangers: _Bucket | None = None
+        self._strangers: dict[bool, _Bucket] = {}  # of those that forged before, and of newcomers
         self._networks: OrderedDict[str, _Bucket] = OrderedDict()
         self._known_networks: OrderedDict[str, None] = OrderedDict()
         self._known: OrderedDict[Origin, None] = OrderedDict()
@@ -87,9 +94,10 @@ class ForgeryBudget:
         """Raise TooManyForgeries where nothing from `origin` is worth verifying now; None is never refused."""
         if origin is None or origin in self._known:
             return
-        if self._network(origin, now).now_left(now) < 1:
+        own = self._network(origin, now)
+        if own.now_left(now) < 1:
             raise TooManyForgeries(f"too many {self._what} from {origin.network} do not verify")
-        if origin.network not in self._known_networks and self._of_strangers(now).now_left(now) < 1:
+        if origin.network not in self._known_networks and self._of_strangers(own, now).now_left(now) < 1:
             raise TooManyForgeries(f"too many {self._what} from unknown addresses do not verify")
 
     def failed(self, origin: Origin | None, now: float) -> None:
@@ -99,9 +107,10 @@ class ForgeryBudget:
         self._known.pop(origin, None)
         buckets = [self._network(origin, now)]
         if origin.network not in self._known_networks:
-            buckets.append(self._of_strangers(now))
+            buckets.append(self._of_strangers(buckets[0], now))
         for bucket in buckets:
             bucket.left = max(0.0, bucket.now_left(now) - 1)
+            bucket.used = True
 
     def proved(self, origin: Origin | None) -> None:
         """What came from `origin` is good."""
@@ -116,10 +125,12 @@ class ForgeryBudget:
             self._networks.popitem(last=False)
         return bucket
 
-    def _of_strangers(self, now: float) -> _Bucket:
-        if self._strangers is None:
-            self._strangers = _bucket(STRANGERS_SHARE, self._cost_s, now)
-        return self._strangers
+    def _of_strangers(self, own: _Bucket, now: float) -> _Bucket:
+        """What a stranger, whose own bucket is `own`, shares with others."""
+        if own.used not in self._strangers:
+            share = FORGERS_SHARE if own.used else NEWCOMERS_SHARE
+            self._strangers[own.used] = _bucket(share, self._cost_s, now)
+        return self._strangers[own.used]
 
 
 def _slow(scheme: Scheme) -> bool:

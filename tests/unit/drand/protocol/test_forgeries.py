@@ -9,10 +9,11 @@ from drand.model.packets import Origin, PartialPacket
 from drand.model.schemes import scheme_named
 from drand.protocol.aggregation import Aggregation, InvalidPartial
 from drand.protocol.forgeries import (
+    FORGERS_SHARE,
     MAX_REMEMBERED,
     NETWORK_SHARE,
+    NEWCOMERS_SHARE,
     SLOW_VERIFICATION_S,
-    STRANGERS_SHARE,
     VERIFICATION_S,
     ForgeryBudget,
     TooManyForgeries,
@@ -99,7 +100,7 @@ def test_many_networks_together_cost_no_more_than_the_share_of_strangers_and_kno
     member = Origin("198.51.100.7", "198.51.100.7:1")
     budget.proved(member)
     verified = 0
-    for number in range(1000):
+    for number in [*range(1000), *range(1000)]:
         stranger = Origin(f"2001:db8:0:{number:x}::/64", "")
         try:
             budget.check(stranger, 0.0)
@@ -107,11 +108,28 @@ def test_many_networks_together_cost_no_more_than_the_share_of_strangers_and_kno
             continue
         budget.failed(stranger, 0.0)
         verified += 1
-    assert verified == round(STRANGERS_SHARE / VERIFICATION_S * 2)
+    assert verified == round((FORGERS_SHARE + NEWCOMERS_SHARE) / VERIFICATION_S * 2)
     budget.check(member, 0.0)
     budget.check(Origin(member.network, "another connection"), 0.0)
     with pytest.raises(TooManyForgeries):
         budget.check(Origin("203.0.113.1", ""), 0.0)
+
+
+def test_a_newcomer_is_heard_while_networks_flood_that_did_so_before():
+    budget = ForgeryBudget.of_partials(FAST)
+    networks = round(NEWCOMERS_SHARE / VERIFICATION_S * 2)
+    now, refused = 0.0, 0
+    for number in range(100 * networks):
+        stranger = Origin(str(number % networks), "")
+        now += 0.001
+        try:
+            budget.check(stranger, now)
+        except TooManyForgeries:
+            refused += 1
+        else:
+            budget.failed(stranger, now)
+    assert refused > 90 * networks
+    budget.check(Origin("203.0.113.1", ""), now)
 
 
 @given(
@@ -133,7 +151,7 @@ def test_however_the_clock_goes_no_more_is_spent_than_time_has_passed(steps: lis
                 continue
             budget.failed(stranger, now)
             verified += 1
-    assert verified * cost_s <= STRANGERS_SHARE * (forward + 2.0) + 5 * cost_s
+    assert verified * cost_s <= (FORGERS_SHARE + NEWCOMERS_SHARE) * (forward + 2.0) + 5 * cost_s
 
 
 def test_what_is_remembered_is_bounded():
