@@ -23,7 +23,7 @@ from drand.client.errors import (
     SourceBehind,
     SourceFault,
 )
-from drand.client.freshness import explain_stale, require_fresh
+from drand.client.freshness import explain_stale, require_fresh, require_no_older, still_latest
 from drand.client.judge import Judge
 from drand.client.memory import Memory
 from drand.client.observing import Observer
@@ -153,7 +153,7 @@ class AsyncClient:
         return await self._asking.get(wanted, lambda: self._asked(judge, wanted))
 
     async def latest(self) -> VerifiedBeacon:
-        """The latest round. An old one is not taken for it: see ChainStale, ClockSuspect.
+        """The latest round, never below one that was given out. An old one is not taken for it.
 
         raises  SourceBehind, ChainStale or ChainRetired when no source has a recent round; ClockSuspect when this
                 machine's clock is the reason
@@ -164,12 +164,18 @@ class AsyncClient:
             beacon = await source.beacon(judge.info, None)
             verified = judge.one(source.name, beacon, self.clock.now())
             require_fresh(judge.info, source.name, verified, self.clock.now())
+            require_no_older(source.name, verified, self._memory.newest)
             return verified
 
         try:
             found = await self.runner.ask("the latest round", ask)
         except (SourceBehind, NoSourceAnswered) as error:
-            stale = self._stale(judge, error)
+            faults = _faults(error)
+            held = still_latest(judge.info, faults, self._memory.newest, self.clock.now())
+            if held is not None:
+                self.observer.hit(held)
+                return held
+            stale = self._stale(judge, faults)
             if stale is None:
                 raise
             raise stale from error
@@ -354,14 +360,16 @@ class AsyncClient:
             with suppress(RuntimeError):  # closed in this very moment
                 self._loop.call_soon_threadsafe(self.observer.archive_failed, error)
 
-    def _stale(self, judge: Judge, error: SourceBehind | NoSourceAnswered) -> ClientError | None:
+    def _stale(self, judge: Judge, faults: Mapping[str, SourceFault]) -> ClientError | None:
         """What the failure of all sources says about the chain, or about our clock; None when it says nothing."""
-        failures: Mapping[str, ClientError] = (
-            error.failures if isinstance(error, NoSourceAnswered) else {error.source: error}
-        )
-        faults = {name: one for name, one in failures.items() if isinstance(one, SourceFault)}
         told = (self.runner.sources[name].clock_ahead_s for name in faults)
         return explain_stale(judge.info, faults, [ahead_s for ahead_s in told if ahead_s is not None], self.clock.now())
+
+
+def _faults(error: SourceBehind | NoSourceAnswered) -> dict[str, SourceFault]:
+    """What each source did."""
+    failures = error.failures if isinstance(error, NoSourceAnswered) else {error.source: error}
+    return {name: one for name, one in failures.items() if isinstance(one, SourceFault)}
 
 
 def described(client: AsyncClient, kind: str = "AsyncClient") -> str:

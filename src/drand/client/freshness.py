@@ -32,11 +32,28 @@ def require_fresh(chain: ChainInfo, source: str, beacon: VerifiedBeacon, now: fl
     One round too few is tolerated, as is TOLERATED_S more: caches hold a latest round for up to a period.
     """
     require_possible(source, beacon, now)
-    outdated_at = beacon.due_unix_s + 2 * chain.period_s + TOLERATED_S
-    if now >= outdated_at:
+    if now >= _outdated_unix_s(chain, beacon):
         due = chain.schedule.current_round(now)
         age_s = now - beacon.due_unix_s
         raise SourceBehind(source, f"its latest round is {beacon.round}, {age_s:.0f} s old; {due} is due", beacon)
+
+
+def require_no_older(source: str, beacon: VerifiedBeacon, held: VerifiedBeacon | None) -> None:
+    """Raise SourceBehind for a latest round below that of `held`, the newest one that was given out."""
+    if held is not None and beacon.round < held.round:
+        raise SourceBehind(source, f"its latest round is {beacon.round}, round {held.round} is out", beacon)
+
+
+def still_latest(
+    chain: ChainInfo, failures: Mapping[str, SourceFault], held: VerifiedBeacon | None, now: float
+) -> VerifiedBeacon | None:
+    """`held`, where no source had a newer round, but some had an older one, and it is recent; else None."""
+    behind = any(isinstance(error, SourceBehind) for error in failures.values())
+    return held if behind and held is not None and now < _outdated_unix_s(chain, held) else None
+
+
+def _outdated_unix_s(chain: ChainInfo, beacon: VerifiedBeacon) -> float:
+    return beacon.due_unix_s + 2 * chain.period_s + TOLERATED_S
 
 
 def explain_stale(
@@ -53,7 +70,7 @@ def explain_stale(
     freshest = max((error.beacon for error in behind), key=lambda beacon: beacon.round)
     told = list(clocks_ahead_s)
     ahead_s = median(told) if told else 0.0
-    if ahead_s > TOLERATED_S and now - ahead_s < freshest.due_unix_s + 2 * chain.period_s + TOLERATED_S:
+    if ahead_s > TOLERATED_S and now - ahead_s < _outdated_unix_s(chain, freshest):
         return ClockSuspect(
             f"this machine's clock is {ahead_s:.0f} s ahead of that of {', '.join(error.source for error in behind)}; "
             f"by their clocks round {freshest.round} is the latest",

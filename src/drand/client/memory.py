@@ -6,11 +6,15 @@ from drand.client.beacon import VerifiedBeacon
 
 
 class Memory:
-    """At most `most` verified beacons by round; the one unused for longest goes first. 0 keeps none."""
+    """At most `most` verified beacons by round; the one unused for longest goes first. 0 keeps none.
+
+    `newest` is the one of the highest round that was ever kept, whatever `most` is.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: OrderedDict[int, VerifiedBeacon] = OrderedDict()
+        self.newest: VerifiedBeacon | None = None
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -24,6 +28,8 @@ class Memory:
 
     def keep(self, beacon: VerifiedBeacon) -> None:
         """Remember a beacon."""
+        if self.newest is None or beacon.round > self.newest.round:
+            self.newest = beacon
         self._kept[beacon.round] = beacon
         self._kept.move_to_end(beacon.round)
         if len(self._kept) > self._most:

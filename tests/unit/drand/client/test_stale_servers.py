@@ -32,6 +32,36 @@ async def test_a_latest_one_round_late_is_good_enough():
         assert (await client.latest()).round == ROUNDS - 1
 
 
+@pytest.mark.parametrize("remember", [1024, 0])
+async def test_the_latest_round_never_falls_below_one_that_was_given_out(remember: int):
+    first, slower = Relay(), Relay(latest=ROUNDS - 2)
+    async with clients(first, slower, remember=remember) as client:
+        assert (await client.latest()).round == ROUNDS
+        first.override["*"] = replies(status=500)
+        held = await client.latest()
+        assert (held.round, held.provenance.source) == (ROUNDS, "memory")
+        assert client.health()[url_of(client, 1)].failures == 1
+
+
+async def test_a_server_below_the_round_held_is_passed_over_for_one_that_has_the_next():
+    first, slower, newest = Relay(), Relay(latest=ROUNDS - 1), Relay(last=ROUNDS + 1)
+    clock = FakeClock()
+    async with clients(first, slower, newest, clock=clock) as client:
+        assert (await client.latest()).round == ROUNDS
+        first.override["*"] = replies(status=500)
+        clock.at += PERIOD_S
+        assert (await client.latest()).round == ROUNDS + 1
+
+
+async def test_a_round_that_is_held_grows_old_too():
+    relay, clock = Relay(), FakeClock()
+    async with clients(relay, clock=clock) as client:
+        assert (await client.latest()).round == ROUNDS
+        relay.latest, clock.at = ROUNDS - 1, NOW + 3 * PERIOD_S
+        with pytest.raises(errors.ChainStale):
+            await client.latest()
+
+
 async def test_a_clock_an_hour_behind_is_noticed():
     async with clients(Relay(), clock=FakeClock(NOW - 20 * PERIOD_S)) as client:
         with pytest.raises(errors.ClockSuspect, match="behind") as caught:
