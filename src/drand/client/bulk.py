@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from collective.clock import Clock, monotonic_s
 from drand.client.beacon import VerifiedBeacon
 from drand.client.contract import MAX_BATCH
-from drand.client.errors import ClientClosed, MalformedAnswer, RoundMissing, SourceFault, WrongRound
+from drand.client.errors import ClientClosed, MalformedAnswer, RoundMissing, SourceFault, SourceTimeout, WrongRound
 from drand.client.judge import Judge
 from drand.client.racing import Runner
 from drand.model.chain import Beacon, Round
@@ -24,6 +24,8 @@ from drand.verifying.verifiers import Verifiers, VerifiersClosed
 
 Batch = list[VerifiedBeacon]
 Incoming = AsyncGenerator[list[Beacon], None]
+
+PATIENCE_PER_ROUND_S = 0.25  # beyond the deadline of a question: slower than this a source is left for the next one
 
 
 @dataclass(slots=True)
@@ -138,13 +140,39 @@ class Bulk:
     async def _from(self, name: str, last: Round) -> AsyncGenerator[Batch, None]:
         self._runner.observer.asked(name)
         since_s = monotonic_s()
-        incoming = self._runner.sources[name].batches(self._judge.info, Round(self._at), last)
+        incoming = self._in_time(
+            name, self._runner.sources[name].batches(self._judge.info, Round(self._at), last), last
+        )
         async with aclosing(self._verified(name, incoming)) as batches:
             async for batch in batches:
                 yield batch
         if self._at <= last:
             raise RoundMissing(name, f"ended before round {self._at}")
         self._runner.observer.answered(name, monotonic_s() - since_s)
+
+    async def _in_time(self, name: str, incoming: Incoming, last: Round) -> Incoming:
+        """What a source gives; raises SourceTimeout when it is too slow, be it silent or dribbling.
+
+        It may take as long as a question, and PATIENCE_PER_ROUND_S more for each round: for those it has given, and
+        for a single piece as if it were of MAX_BATCH rounds, since it may be. Time that the reader takes is not its.
+        """
+        left, given, spent_s = last - self._at + 1, 0, 0.0
+        async with aclosing(incoming):
+            while True:
+                since_s = monotonic_s()
+                patience_s = self._runner.deadline_s + min(left, MAX_BATCH) * PATIENCE_PER_ROUND_S
+                try:
+                    async with asyncio.timeout(patience_s):
+                        piece = await anext(incoming, None)
+                except TimeoutError as error:
+                    raise SourceTimeout(name, f"no rounds within {patience_s:g} s") from error
+                if piece is None:
+                    return
+                spent_s += monotonic_s() - since_s
+                given, left = given + len(piece), left - len(piece)
+                yield piece
+                if left > 0 and spent_s > self._runner.deadline_s + given * PATIENCE_PER_ROUND_S:
+                    raise SourceTimeout(name, f"too slow: {given} rounds in {spent_s:.1f} s")
 
     # ------------------------------------------------------------ verification, ahead of the reader
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from drand.client import bulk
 from drand.client.async_client import AsyncClient
-from drand.client.errors import ClientClosed, ForgedBeacon, MalformedAnswer, RoundMissing
+from drand.client.errors import ClientClosed, ForgedBeacon, MalformedAnswer, RoundMissing, SourceTimeout
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.store.archive import BeaconArchive
 from drand.verifying import worker
@@ -101,6 +102,64 @@ async def test_a_source_that_breaks_its_word_ends_the_range(pieces: list[list[Be
     async with reading(source) as client:
         with pytest.raises(error):
             _ = [beacon async for beacon in client.rounds(1, 10)]
+
+
+@dataclass
+class Dribbling(InPieces):
+    """A source that takes its time for every piece; time passes where the client reads it, and nobody waits."""
+
+    size: int = 1
+    name: str = "dribbling"
+    piece_s: float = 0.4
+    now_s: float = 0.0
+
+    async def batches(self, chain: ChainInfo, first: Round, last: Round) -> AsyncGenerator[list[Beacon], None]:
+        async for piece in super().batches(chain, first, last):
+            self.now_s += self.piece_s
+            yield piece
+
+
+async def test_a_source_that_dribbles_is_left_for_one_that_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch):
+    slow, honest = Dribbling(), InPieces(size=100)
+    monkeypatch.setattr(bulk, "monotonic_s", lambda: slow.now_s)
+    async with AsyncClient(chain(), [slow, honest], clock=FakeClock(), deadline_s=1.0) as client:
+        found = [beacon async for beacon in client.rounds(1, 30)]
+        assert [one.plain for one in found] == list(committee().beacons(1, 30))
+        dribbled = sum(one.provenance.source == "dribbling" for one in found)
+        assert 0 < dribbled < 10
+        assert slow.now_s < 5
+        assert client.health()["dribbling"].failures == 1
+
+
+async def test_a_source_that_dribbles_is_better_than_none(monkeypatch: pytest.MonkeyPatch):
+    slow = Dribbling()
+    monkeypatch.setattr(bulk, "monotonic_s", lambda: slow.now_s)
+    async with AsyncClient(chain(), [slow], clock=FakeClock(), deadline_s=1.0) as client:
+        assert len([beacon async for beacon in client.rounds(1, 30)]) == 30
+        assert client.health()["dribbling"].failures > 1
+
+
+async def test_a_source_with_steady_pages_is_read_to_the_end(monkeypatch: pytest.MonkeyPatch):
+    steady = Dribbling(size=4, piece_s=0.9)
+    monkeypatch.setattr(bulk, "monotonic_s", lambda: steady.now_s)
+    async with AsyncClient(chain(), [steady], clock=FakeClock(), deadline_s=1.0) as client:
+        assert len([beacon async for beacon in client.rounds(1, 40)]) == 40
+        assert client.health()["dribbling"].failures == 0
+        assert steady.now_s > 8
+
+
+async def test_a_source_that_says_nothing_is_left():
+    async def hang(chain: ChainInfo, first: Round, last: Round) -> AsyncGenerator[list[Beacon], None]:
+        await asyncio.Event().wait()
+        yield []
+
+    silent, honest = InPieces(name="silent"), InPieces()
+    silent.batches = hang  # type: ignore[method-assign]
+    async with AsyncClient(chain(), [silent, honest], clock=FakeClock(), deadline_s=0.01) as client:
+        assert [beacon.round async for beacon in client.rounds(1, 1)] == [1]
+    async with AsyncClient(chain(), [silent], clock=FakeClock(), deadline_s=0.01) as client:
+        with pytest.raises(SourceTimeout, match="no rounds within"):
+            _ = [beacon async for beacon in client.rounds(1, 1)]
 
 
 async def nothing(chain: ChainInfo, first: Round, last: Round) -> AsyncGenerator[list[Beacon], None]:
