@@ -22,6 +22,7 @@ from drand.client.errors import (
     RoundTooEarly,
     SourceBehind,
     SourceFault,
+    WrongRound,
 )
 from drand.client.freshness import explain_stale, require_fresh, require_no_older, still_latest
 from drand.client.judge import Judge
@@ -290,7 +291,10 @@ class AsyncClient:
 
     async def _asked(self, judge: Judge, round_: Round) -> VerifiedBeacon:
         async def ask(source: Source) -> VerifiedBeacon:
-            return judge.one(source.name, await source.beacon(judge.info, round_), self.clock.now())
+            beacon = await source.beacon(judge.info, round_)
+            if beacon.round != round_:
+                raise WrongRound(source.name, f"answered with round {beacon.round}, asked for {round_}")
+            return judge.one(source.name, beacon, self.clock.now())
 
         if self._must_follow(judge):
             found = await self._followed(judge, round_)

@@ -46,6 +46,8 @@ def question_of_trust(chain_hash: bytes, now: Callable[[], float]) -> Callable[[
 
     async def ask(source: Source) -> Judge:
         info = await source.info(chain_hash)
+        if info.hash() != chain_hash:
+            raise WrongChain(source.name, f"gave the information of chain {info.hash().hex()}")
         judge = judge_of(source.name, info)
         try:
             beacon = await source.beacon(info, None)
