@@ -1,12 +1,13 @@
 """Who a file is encrypted to, and who may open it: what both kinds of recipients have in common."""
 
 from collections.abc import Awaitable, Iterator, Sequence
+from math import inf
 from typing import Protocol
 
 from collective.entropy import Entropy
-from collective.errors import CollectiveError, Unavailable
-from drand.errors import BeaconNotFound
-from drand.timelock.errors import DamagedHeader, NoIdentityMatched, WrongChain
+from collective.errors import CollectiveError, InvalidSignature
+from drand.errors import InvalidChainInfo, InvalidRandomness, TooEarly
+from drand.timelock.errors import DamagedHeader, NoIdentityMatched, StillLocked, WrongChain
 from drand.timelock.header import FILE_KEY_BYTES, Stanza
 
 
@@ -37,8 +38,8 @@ class AsyncIdentity(Protocol):
 class Unwrapping:
     """The search for an identity that opens a file: one that cannot yet does not stop the others from trying.
 
-    What only means "not this one" (too early, another chain, no answer) is kept until all have been asked; a stanza
-    that breaks its format ends the search at once.
+    What only means "not this one" (too early, another chain, a source of beacons that is silent, confused or lies) is
+    kept until all have been asked; a stanza that breaks its format ends the search at once.
     """
 
     def __init__(self, stanzas: Sequence[Stanza]) -> None:
@@ -49,7 +50,7 @@ class Unwrapping:
 
     def failed(self, reason: CollectiveError) -> None:
         """Note why an identity did not open the file, or raise where the file itself is at fault."""
-        if not isinstance(reason, BeaconNotFound | WrongChain | Unavailable):
+        if isinstance(reason, DamagedHeader):
             raise reason
         self._reasons.append(reason)
 
@@ -60,19 +61,41 @@ class Unwrapping:
         return file_key
 
     def nobody(self) -> CollectiveError:
-        """The error to raise when no identity opened the file: the most hopeful reason."""
-        for kind in (BeaconNotFound, Unavailable, WrongChain):
-            for reason in self._reasons:
-                if isinstance(reason, kind):
-                    return reason
+        """The error to raise when no identity opened the file: the most telling reason."""
+        if self._reasons:
+            return most_telling(self._reasons)
         kinds = ", ".join(dict.fromkeys(stanza.type for stanza in self._stanzas))
         return NoIdentityMatched(f"none of the identities given opens this file (it has stanzas of: {kinds})")
+
+
+def most_telling(reasons: Sequence[CollectiveError]) -> CollectiveError:
+    """Which of several reasons to give, of which there is at least one.
+
+    A lie before all; then why a round that is due is not there, which can be mended; then the round that comes first;
+    that the file is of another chain last.
+    """
+    return min(reasons, key=_rank)
+
+
+def _rank(reason: CollectiveError) -> tuple[int, float]:
+    match reason:
+        case InvalidSignature() | InvalidChainInfo() | InvalidRandomness():
+            return 0, 0.0
+        case StillLocked():
+            return 2, reason.opens_unix_s
+        case TooEarly():
+            return 2, inf
+        case WrongChain():
+            return 3, 0.0
+        case _:
+            return 1, 0.0
 
 
 def unwrap(stanzas: Sequence[Stanza], identities: Sequence[Identity]) -> bytes:
     """The file key, by the first identity that has it.
 
-    raises  NoIdentityMatched, StillLocked, WrongChain, Unavailable when none has; DamagedHeader at a bad stanza
+    raises  NoIdentityMatched, StillLocked, WrongChain, or what a source of beacons raised, when none has; DamagedHeader
+            at a bad stanza
     """
     search = Unwrapping(stanzas)
     for identity in identities:
