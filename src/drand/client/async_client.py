@@ -146,12 +146,7 @@ class AsyncClient:
     async def get(self, round_: int) -> VerifiedBeacon:
         """One round. Raises RoundTooEarly before its time, without asking anybody."""
         judge = await self._trusted()
-        wanted = self._due(judge, round_)
-        found = self._memory.get(wanted) or self._from_archive(judge, wanted)
-        if found is not None:
-            self.observer.hit(found)
-            return found
-        return await self._asking.get(wanted, lambda: self._asked(judge, wanted))
+        return await self._found(judge, self._due(judge, round_))
 
     async def latest(self) -> VerifiedBeacon:
         """The latest round, never below one that was given out. An old one is not taken for it.
@@ -181,7 +176,7 @@ class AsyncClient:
                 raise
             raise stale from error
         if self._must_follow(judge):
-            followed = await self.get(found.round)
+            followed = await self._found(judge, found.round)  # not `get`: our clock may be a little behind
             if followed.signature != found.signature:
                 raise ForgedBeacon(found.provenance.source, f"two signatures of round {found.round}")
             return followed
@@ -288,6 +283,14 @@ class AsyncClient:
         if due > now:
             raise RoundTooEarly(wanted, due, now)
         return wanted
+
+    async def _found(self, judge: Judge, wanted: Round) -> VerifiedBeacon:
+        """A round, whatever our clock says."""
+        found = self._memory.get(wanted) or self._from_archive(judge, wanted)
+        if found is not None:
+            self.observer.hit(found)
+            return found
+        return await self._asking.get(wanted, lambda: self._asked(judge, wanted))
 
     async def _asked(self, judge: Judge, round_: Round) -> VerifiedBeacon:
         async def ask(source: Source) -> VerifiedBeacon:

@@ -1,6 +1,7 @@
 """Servers that are behind or no longer serve a chain, and clocks that are wrong: an old round is never the latest."""
 
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from drand.errors import EXIT_TOO_EARLY, exit_code
 from drand.model.chain import Beacon, Round
 from drand.wire.http_json import beacon_json, chain_info_json
 from tests.support.committee import PERIOD_S
-from tests.support.http_chain import NOW, ROUNDS, FakeClock, Relay, chain
+from tests.support.http_chain import CHAINED, NOW, ROUNDS, UNCHAINED, FakeClock, Relay, chain
 from tests.support.http_clients import ROUND, clients, replies, url_of
 
 
@@ -60,6 +61,17 @@ async def test_a_round_that_is_held_grows_old_too():
         relay.latest, clock.at = ROUNDS - 1, NOW + 3 * PERIOD_S
         with pytest.raises(errors.ChainStale):
             await client.latest()
+
+
+@pytest.mark.parametrize("scheme", [UNCHAINED, CHAINED])
+async def test_a_clock_a_few_seconds_behind_is_tolerated_where_the_whole_chain_is_followed_too(
+    scheme: str, tmp_path: Path
+):
+    clock = FakeClock(NOW - 5.0)  # by it round 39 is the latest
+    async with clients(Relay(scheme), clock=clock, archive=tmp_path / "a", full_chain=True) as client:
+        assert (await client.latest()).round == ROUNDS
+        with pytest.raises(errors.RoundTooEarly):
+            await client.get(ROUNDS)
 
 
 async def test_a_clock_an_hour_behind_is_noticed():
