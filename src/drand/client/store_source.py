@@ -64,6 +64,9 @@ class StoreSource:
 
     async def close(self) -> None:
         """Close the file."""
+        self._shut()
+
+    def _shut(self) -> None:
         store, self._store = self._store, None
         if store is not None:
             store.close()
@@ -87,9 +90,11 @@ class StoreSource:
         try:
             epoch = self._file().epoch()
         except StoreFailed as error:
+            self._shut()  # what is open counts as looked at
             raise SourceUnreachable(self.name, str(error)) from error
         return None if epoch is None else epoch.group.chain_info()
 
     def _require(self, info: ChainInfo, chain_hash: bytes) -> None:
         if info.hash() != chain_hash:
+            self._shut()  # the next question is refused, too
             raise WrongChain(self.name, f"is the store of chain {info.hash().hex()}")
