@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.25  # between two attempts for a round that is due; doubles up to the period
 LEAST_PATIENCE_S = 1.0  # with a stream that was opened when the coming round was late already
+MOST_PASSED_OVER = 64  # rounds until a stream that ended without an event is opened again: one, then doubling
 
 
 class Watch:
@@ -26,7 +27,8 @@ class Watch:
     def __init__(self, client: "AsyncClient", coming: Round) -> None:
         self._client = client
         self._coming = coming
-        self._mute: set[str] = set()  # sources that cannot push
+        self._mute: set[str] = set()  # sources that cannot push, or lied when they did
+        self._empty: dict[str, tuple[Round, int]] = {}  # an empty stream's source -> first round to ask for again, rest
 
     async def beacons(self) -> AsyncGenerator[VerifiedBeacon, None]:
         """Without end; sources that fail are named to the observer, and asked again later.
@@ -107,33 +109,45 @@ class Watch:
         """What the best source that pushes gives, verified, until it ends, fails or falls behind."""
         client, runner = self._client, self._client.runner
         for name in runner.pool.order(monotonic_s()):
-            if name in self._mute or runner.pool.health[name].resting(monotonic_s()):
+            if self._passed_over(name) or runner.pool.health[name].resting(monotonic_s()):
                 continue
             events = runner.sources[name].events(client.chain)
-            seen = 0
-            if events is not None:
-                since_s = monotonic_s()
-                try:
-                    async with aclosing(self._in_time(events)) as incoming:
-                        async for beacon in incoming:
-                            seen += 1
-                            if beacon.round < self._coming:
-                                continue  # known from elsewhere by now
-                            verified = client.judge.one(name, beacon, client.clock.now())
-                            require_possible(name, verified, client.clock.now())
-                            yield verified
-                except TimeoutError:  # another source may have it, and is the first to be asked from now on
-                    runner.pool.note_slow(name, client.chain.period_s, monotonic_s())
-                    return
-                except SourceFault as error:
-                    runner.note_failure(error, monotonic_s() - since_s)
-                    if isinstance(error, InvalidSignature):
-                        self._mute.add(name)
-                    return
-            if seen == 0:
+            if events is None:
                 self._mute.add(name)
-            else:
+                continue
+            seen = 0
+            since_s = monotonic_s()
+            try:
+                async with aclosing(self._in_time(events)) as incoming:
+                    async for beacon in incoming:
+                        seen += 1
+                        if beacon.round < self._coming:
+                            continue  # known from elsewhere by now
+                        verified = client.judge.one(name, beacon, client.clock.now())
+                        require_possible(name, verified, client.clock.now())
+                        yield verified
+            except TimeoutError:  # another source may have it, and is the first to be asked from now on
+                runner.pool.note_slow(name, client.chain.period_s, monotonic_s())
                 return
+            except SourceFault as error:
+                runner.note_failure(error, monotonic_s() - since_s)
+                if isinstance(error, InvalidSignature):
+                    self._mute.add(name)
+                return
+            if seen > 0:
+                self._empty.pop(name, None)
+                return
+            self._pass_over(name)
+
+    def _passed_over(self, name: str) -> bool:
+        not_before, _ = self._empty.get(name, (self._coming, 0))
+        return name in self._mute or self._coming < not_before
+
+    def _pass_over(self, name: str) -> None:
+        """Leave a source whose stream gave nothing for some rounds: it may have none, or it began again just then."""
+        _, rested = self._empty.get(name, (self._coming, 0))
+        rest = min(max(2 * rested, 1), MOST_PASSED_OVER)
+        self._empty[name] = Round(self._coming + rest), rest
 
     async def _in_time(self, events: AsyncGenerator[Beacon, None]) -> AsyncGenerator[Beacon, None]:
         """`events`; raises TimeoutError when the coming round is a period late, whatever else has come."""
