@@ -1,5 +1,6 @@
 """`drand get`: fetch from other nodes, and verify."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -100,7 +101,10 @@ def chosen_members(group: Group, nodes: str | None) -> list[Peer]:
 
 
 def fetch_beacon(peers: list[Peer], info: ChainInfo, round_: Round, roots: bytes | None, *, verbose: bool) -> Beacon:
-    """The first valid answer. Raises InvalidBeacon when somebody lied and nobody told the truth, else Unavailable."""
+    """The first valid answer, and nothing of it but what was verified.
+
+    raises  InvalidBeacon when somebody lied and nobody told the truth, else Unavailable
+    """
     from drand.net.peer_client import PeerClient
 
     verifier = ChainVerifier(info.scheme, info.public_key)
@@ -130,7 +134,7 @@ def fetch_beacon(peers: list[Peer], info: ChainInfo, round_: Round, roots: bytes
     current = info.schedule.current_round(SystemClock().now())
     if not round_ and found.round + 1 < current:
         warn(f"round {current} is due, but this node's latest is {found.round}: the chain or the node is behind")
-    return found
+    return found if info.scheme.chained else replace(found, previous_signature=b"")  # which nobody signed there
 
 
 @click.command()

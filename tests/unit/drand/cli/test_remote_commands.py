@@ -103,6 +103,15 @@ def test_a_round_is_printed_once_it_verifies_under_the_groups_key(network: Netwo
     assert (asked[2].beacon_id, asked[2].chain_hash) == ("default", INFO.hash())
 
 
+def test_a_previous_signature_that_a_node_made_up_for_an_unchained_chain_is_not_printed(
+    network: Network, group_file: Path
+):
+    network.answers[A] = replace(signed(9), previous_signature=b"\xee" * 96)
+    ended = drand("get", "public", group_file, "--round", "9")
+    assert ended.code == 0
+    assert set(json.loads(ended.out)) == {"round", "randomness", "signature"}
+
+
 def test_a_node_that_lies_is_passed_over_for_one_that_does_not(network: Network, group_file: Path):
     network.answers |= {A: signed(9, SecretScalar(8)), C: signed(9)}
     ended = drand("get", "public", group_file, "--round", "9")
