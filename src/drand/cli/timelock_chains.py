@@ -14,8 +14,9 @@ from drand.cli.verify import info_in
 from drand.client.chains import PUBLIC_CHAINS, public_chain
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
-from drand.timelock.errors import DamagedHeader, StillLocked, WrongChain
+from drand.timelock.errors import DamagedHeader, WrongChain
 from drand.timelock.header import Stanza
+from drand.timelock.recipients import most_telling
 from drand.timelock.tlock import BeaconSource, TlockIdentity, require_suitable, tlock_stanzas
 from drand.wire.http_json import parse_beacons
 
@@ -160,7 +161,7 @@ class Rounds:
 
 
 def _by_any(identities: Sequence[TlockIdentity], stanzas: Sequence[Stanza]) -> bytes | None:
-    """The file key by the first that has it; raises when the first of them opens, else why the first one fails."""
+    """The file key by the first that has it; raises the most telling reason when none has it."""
     reasons: list[CollectiveError] = []
     for identity in identities:
         try:
@@ -169,8 +170,7 @@ def _by_any(identities: Sequence[TlockIdentity], stanzas: Sequence[Stanza]) -> b
             raise
         except CollectiveError as error:
             reasons.append(error)
-    locked = [reason for reason in reasons if isinstance(reason, StillLocked)]
-    raise min(locked, key=lambda reason: reason.opens_unix_s) if locked else reasons[0]
+    raise most_telling(reasons)
 
 
 @contextmanager
