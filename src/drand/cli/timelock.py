@@ -277,14 +277,16 @@ def status(urls: tuple[str, ...], chain: str | None, as_json: bool, files: tuple
 @click.argument("files", nargs=-1, type=FILES, metavar="[IN]...")
 def wait(urls: tuple[str, ...], chain: str | None, archive: Path | None, files: tuple[Path, ...]) -> None:
     """Wait until all the files can be opened: until a server has the round of each."""
+    given = None if chain is None else chosen_chain(chain, urls)
     for label, found in inspected(files, chain, urls):
-        lock = min(found.locks, key=lambda lock: lock.opens_unix_s or math.inf, default=None)
-        if lock is None:
+        if not found.locks:
             click.echo(f"{label}: has no time lock", err=True)
             continue
-        info = chosen_chain(chain or lock.chain_hash, urls)
-        if info.hash().hex() != lock.chain_hash:
-            raise WrongChain(f"{label} is locked to the chain {lock.chain_hash}", wanted=found.chain_hashes)
+        locks = [lock for lock in found.locks if given is None or lock.chain_hash == given.hash().hex()]
+        if not locks:
+            raise WrongChain(f"{label} is locked to the chain {found.chain_hashes[0]}", wanted=found.chain_hashes)
+        lock = min(locks, key=lambda lock: lock.opens_unix_s or math.inf)
+        info = given or chosen_chain(lock.chain_hash, urls)
         with asking(info, urls, archive) as source:
             wait_for(info, lock.round, source, Countdown())
         click.echo(f"{label}: open", err=True)

@@ -7,7 +7,7 @@ import pytest
 from drand.errors import EXIT_FAILURE, EXIT_INVALID
 from drand.model.chain import Beacon, Round
 from drand.timelock import TlockRecipient, encrypt_bytes
-from drand.wire.http_json import beacon_json
+from drand.wire.http_json import beacon_json, chain_info_json
 from tests.support.chain_server import serving
 from tests.support.command_line import drand
 from tests.support.locked_chain import LockedChain
@@ -20,6 +20,20 @@ def locked_to_both(folder: Path, round_: int, other: int) -> Path:
     path = folder / "sealed"
     path.write_bytes(encrypt_bytes(b"a bid\n", [TlockRecipient(CHAIN.info, round_), TlockRecipient(OTHER.info, other)]))
     return path
+
+
+def test_a_wait_for_one_of_two_chains_is_for_its_round(tmp_path: Path):
+    sealed, chain = locked_to_both(tmp_path, 1, PAST), tmp_path / "chain.json"
+    chain.write_bytes(chain_info_json(OTHER.info))
+    with serving(CHAIN, OTHER) as server:
+        done = drand("timelock", "wait", "--chain", chain, "--url", server.url, sealed)
+        assert done.code == 0, done.err
+        rounds = [path for path in server.asked if "/public/" in path and not path.endswith("latest")]
+        assert rounds == [f"/{OTHER.info.hash().hex()}/public/{PAST}"]
+        chain.write_bytes(chain_info_json(LockedChain(seed=3).info))
+        done = drand("timelock", "wait", "--chain", chain, "--url", server.url, sealed)
+        assert done.code == EXIT_FAILURE
+        assert CHAIN.info.hash().hex() in done.err
 
 
 @pytest.mark.parametrize(
