@@ -18,7 +18,7 @@ from drand.timelock.errors import DamagedHeader, WrongChain
 from drand.timelock.header import Stanza
 from drand.timelock.recipients import most_telling
 from drand.timelock.tlock import BeaconSource, TlockIdentity, require_suitable, tlock_stanzas
-from drand.wire.http_json import parse_beacons
+from drand.wire.http_json import bounded_lines, parse_beacons
 
 DEFAULT_CHAIN = "quicknet"
 _CHAIN_HASH = re.compile(r"[0-9a-fA-F]{64}")
@@ -69,7 +69,7 @@ class BeaconFile:
     def get(self, round_: Round) -> Beacon:
         """One round; raises BeaconNotFound, or Malformed for what is no beacon."""
         with self._opened() as file:
-            for beacon in parse_beacons(file):
+            for beacon in parse_beacons(bounded_lines(file)):
                 if beacon.round == round_:
                     return beacon
         raise BeaconNotFound(f"round {round_} is not in what --beacon gives", hint="fetch /public/" + str(round_))

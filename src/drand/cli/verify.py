@@ -20,7 +20,7 @@ from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.schemes import SCHEME_NAMES, Scheme, scheme_named
 from drand.model.verification import ChainVerifier
 from drand.verifying.verifiers import MAX_BEACONS, MOST_BY_ITSELF, WORTH_BEACONS, Verifiers
-from drand.wire.http_json import parse_beacons, parse_chain_info
+from drand.wire.http_json import bounded_lines, parse_beacons, parse_chain_info
 
 MAX_INFO_BYTES = 1 << 20
 MOST_WORKERS = 256
@@ -65,7 +65,7 @@ def verify(
         click.echo("waiting for beacons as JSON on standard input; end with Ctrl-D, or give a FILE", err=True)
     tally = Tally()
     with closing(Verifiers(workers)) as verifiers:
-        for batch, suspects in verifiers.in_order(verifier, batches(parse_beacons(file))):
+        for batch, suspects in verifiers.in_order(verifier, batches(parse_beacons(bounded_lines(file)))):
             tally.add(batch, reasons(verifier, batch, suspects))
             tally.tell_progress()
     if not tally.seen:

@@ -5,6 +5,7 @@ Source: drand v1.5.11, http/server.go and chain/convert.go; drand v2, common/cha
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import msgspec
 
@@ -27,6 +28,7 @@ from drand.wire.json_text import (
 from drand.wire.protobuf import HASH_BYTES, INT64_MAX, MAX_SIGNATURE_BYTES, exactly
 
 MAX_CHAINS = 100_000
+ONE_A_LINE = "one JSON object a line can be of any length: `jq -c '.[]'` makes them"
 
 
 # ---------------------------------------------------------------- written
@@ -138,8 +140,8 @@ def parse_beacon(data: bytes) -> Beacon:
 def parse_beacons(lines: Iterable[bytes]) -> Iterator[Beacon]:
     """The beacons in a JSON object, a JSON array, or JSON objects one a line, in order, not verified.
 
-    lines   as a binary file gives them. One object a line is read as a stream of any length; a document spread over
-            lines is collected first and may have MAX_DOCUMENT_BYTES.
+    lines   as `bounded_lines` gives those of a file. One object a line is read as a stream of any length; a
+            document spread over lines is collected first and may have MAX_DOCUMENT_BYTES.
     raises  as `parse_beacon` does, naming the line; beacons before a bad one have been given out by then
     """
     for number, line in enumerate(source := iter(lines), 1):
@@ -154,6 +156,16 @@ def parse_beacons(lines: Iterable[bytes]) -> Iterator[Beacon]:
             continue
         bodies = read(_collected(line, source), list[_BeaconBody] | _BeaconBody, "beacons")  # type: ignore[arg-type]
         yield from (_beacon(body) for body in (bodies if isinstance(bodies, list) else [bodies]))
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, for `parse_beacons`; raises Malformed for one that is too long, before all of it is read."""
+    number = 0
+    while line := file.readline(MAX_DOCUMENT_BYTES + 1):
+        number += 1
+        if len(line) > MAX_DOCUMENT_BYTES:
+            raise Malformed(f"line {number}: more than {MAX_DOCUMENT_BYTES} bytes", hint=ONE_A_LINE)
+        yield line
 
 
 def parse_chain_info(data: bytes) -> ChainInfo:
@@ -219,9 +231,6 @@ def _collected(first: bytes, rest: Iterator[bytes]) -> bytes:
     for line in rest:
         size += len(line)
         if size > MAX_DOCUMENT_BYTES:
-            raise Malformed(
-                f"beacons: a document of more than {MAX_DOCUMENT_BYTES} bytes",
-                hint="one JSON object a line can be of any length: `jq -c '.[]'` makes them",
-            )
+            raise Malformed(f"beacons: a document of more than {MAX_DOCUMENT_BYTES} bytes", hint=ONE_A_LINE)
         parts.append(line)
     return b"".join(parts)

@@ -15,6 +15,7 @@ from drand.errors import EXIT_FAILURE, EXIT_INVALID, EXIT_USAGE
 from drand.model.chain import Beacon, Round
 from drand.model.schemes import scheme_named
 from drand.verifying.verifiers import WORTH_BEACONS
+from drand.wire import http_json
 from drand.wire.http_json import beacon_json, chain_info_json
 from tests.support.command_line import drand
 
@@ -41,6 +42,14 @@ def test_in_a_pipe_it_says_nothing_of_the_kind():
     ended = subprocess.run(COMMAND, input="", capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert WAITING not in ended.stderr
+
+
+def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_json, "MAX_DOCUMENT_BYTES", 1000)
+    (tmp_path / "zeros").write_bytes(bytes(5000))
+    ended = drand("verify", "--chain", "quicknet", tmp_path / "zeros")
+    assert ended.code == EXIT_FAILURE
+    assert "line 1: more than 1000 bytes" in ended.err
 
 
 def test_the_verdict_as_json_counts_and_gives_reasons(tmp_path: Path):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from drand.model.group import Group
 from drand.wire import http_json, json_text
 from drand.wire.http_json import (
     beacon_json,
+    bounded_lines,
     chain_info_json,
     chains_json,
     health_json,
@@ -151,6 +153,11 @@ def test_a_document_over_many_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(Malformed, match="more than 1000 bytes") as caught:
         list(parse_beacons([b"["] + [LINES[0].rstrip() + b",\n"] * 10))
     assert "jq" in caught.value.advice
+    file = BytesIO(LINES[0] + bytes(5000))
+    with pytest.raises(Malformed, match="line 2: more than 1000 bytes") as caught:
+        list(parse_beacons(bounded_lines(file)))
+    assert "jq" in caught.value.advice
+    assert file.tell() == len(LINES[0]) + 1001, "the rest is not read"
     monkeypatch.setattr(json_text, "MAX_DOCUMENT_BYTES", 10)
     with pytest.raises(Malformed, match="at most 10"):
         parse_beacon(LINES[0])
