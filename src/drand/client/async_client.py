@@ -288,6 +288,7 @@ class AsyncClient:
         """A round, whatever our clock says."""
         found = self._memory.get(wanted) or self._from_archive(judge, wanted)
         if found is not None:
+            self._memory.note(found)
             self.observer.hit(found)
             return found
         return await self._asking.get(wanted, lambda: self._asked(judge, wanted))

@@ -8,7 +8,7 @@ from drand.client.beacon import VerifiedBeacon
 class Memory:
     """At most `most` verified beacons by round; the one unused for longest goes first. 0 keeps none.
 
-    `newest` is the one of the highest round that was ever kept, whatever `most` is.
+    `newest` is the one of the highest round that was ever kept or noted, whatever `most` is.
     """
 
     def __init__(self, most: int) -> None:
@@ -28,9 +28,13 @@ class Memory:
 
     def keep(self, beacon: VerifiedBeacon) -> None:
         """Remember a beacon."""
-        if self.newest is None or beacon.round > self.newest.round:
-            self.newest = beacon
+        self.note(beacon)
         self._kept[beacon.round] = beacon
         self._kept.move_to_end(beacon.round)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
+
+    def note(self, beacon: VerifiedBeacon) -> None:
+        """Take a beacon for `newest`, if it is."""
+        if self.newest is None or beacon.round > self.newest.round:
+            self.newest = beacon

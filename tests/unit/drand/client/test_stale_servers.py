@@ -44,6 +44,18 @@ async def test_the_latest_round_never_falls_below_one_that_was_given_out(remembe
         assert client.health()[url_of(client, 1)].failures == 1
 
 
+@pytest.mark.parametrize("full_chain", [True, False])
+async def test_a_round_that_the_archive_gave_is_one_that_was_given_out(full_chain: bool, tmp_path: Path):
+    settings = {"archive": tmp_path / "a", "full_chain": full_chain}
+    async with clients(Relay(CHAINED), **settings) as client:
+        assert (await client.get(ROUNDS)).round == ROUNDS
+    relay = Relay(CHAINED)
+    async with clients(relay, **settings) as client:
+        assert (await client.get(ROUNDS)).provenance.source == "archive"
+        relay.latest = ROUNDS - 1
+        assert (await client.latest()).round == ROUNDS
+
+
 async def test_a_server_below_the_round_held_is_passed_over_for_one_that_has_the_next():
     first, slower, newest = Relay(), Relay(latest=ROUNDS - 1), Relay(last=ROUNDS + 1)
     clock = FakeClock()
