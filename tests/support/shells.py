@@ -9,14 +9,16 @@ from typing import Any
 from collective.clock import SystemClock
 from collective.entropy import SystemEntropy
 from collective.errors import CollectiveError
+from drand.daemon.agreement import OtherChain
 from drand.daemon.beacon import BeaconShell, Outside
 from drand.daemon.folders import BeaconFolder
-from drand.model.chain import Beacon
+from drand.model.chain import Beacon, ChainInfo
 from drand.model.group import Group, Peer
 from drand.model.packets import Answer, Message, Metadata, Question, SyncedBeacon, SyncRequest
 from drand.model.records import EpochStarted, Record
 from drand.model.schemes import Scheme
 from drand.model.vault_messages import VaultRefused, VaultReply, VaultRequest
+from drand.net.errors import PeerUnreachable
 from drand.protocol.steps import Fact
 from drand.store.contract import StoreFailed
 from drand.store.memory import MemoryStore
@@ -99,6 +101,8 @@ class StubClient:
     sent: list[Message] = field(default_factory=list)
     rung: list[Peer] = field(default_factory=list)
     ring: asyncio.Event | None = None
+    chains: dict[str, Callable[[], ChainInfo | Exception]] = field(default_factory=dict)
+    asked: list[tuple[Peer, Metadata]] = field(default_factory=list)
 
     async def broadcast(
         self,
@@ -119,6 +123,13 @@ class StubClient:
     def sync(self, peer: Peer, request: SyncRequest, *, patience_s: float) -> StubSync:
         return StubSync(self.batches)
 
+    async def chain_info(self, peer: Peer, metadata: Metadata) -> ChainInfo:
+        self.asked.append((peer, metadata))
+        said = self.chains[peer.address]() if peer.address in self.chains else PeerUnreachable("nobody is there")
+        if isinstance(said, Exception):
+            raise said
+        return said
+
     async def home(self, peer: Peer, metadata: Metadata) -> None:
         self.rung.append(peer)
         if self.ring is not None:
@@ -134,6 +145,7 @@ class Noted:
     facts: list[Fact] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     outcomes: list[Mapping[str, bool]] = field(default_factory=list)
+    others: dict[str, OtherChain] = field(default_factory=dict)
 
     def observe(self, shell: BeaconShell, fact: Fact) -> None:
         self.facts.append(fact)
@@ -143,6 +155,9 @@ class Noted:
 
     def sent(self, shell: BeaconShell, outcome: Mapping[str, bool]) -> None:
         self.outcomes.append(outcome)
+
+    def compared(self, shell: BeaconShell, others: Mapping[str, OtherChain]) -> None:
+        self.others = dict(others)
 
 
 class StubChecker:

@@ -17,6 +17,7 @@ from collective.errors import CollectiveError, OutOfTurn
 from collective.files import DiskRefused
 from collective.machine import Persist, Restarted, WakeAt
 from collective.runner import Alarms, Runner
+from drand.daemon.agreement import Agreement, OtherChain
 from drand.daemon.checking import BeaconChecker
 from drand.daemon.epochs import write_group_file
 from drand.daemon.errands import Errands, Home
@@ -92,6 +93,10 @@ class Observer(Protocol):
         """A partial was sent: by address, whether it was taken."""
         ...
 
+    def compared(self, shell: "BeaconShell", others: Mapping[str, OtherChain]) -> None:
+        """Members were asked for their chain: by address, those that hold another one."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outside:
@@ -130,6 +135,7 @@ class BeaconShell:
         self.reach = Reach()
         self.refusals = Refusals()
         self.log = logging.getLogger(f"{identity.address}.{beacon_id}")
+        self.agreement = Agreement(outside.client, beacon_id, self.log, self._compared)
         self._vault = vault
         self._outside = outside
         self._changed = asyncio.Event()
@@ -169,7 +175,7 @@ class BeaconShell:
             records.append(BeaconStored(last))
         self.step(Restarted(tuple(records)))
         if epoch is not None:
-            self._outside.observer.settled(self, epoch.group)
+            self._settled(epoch.group)
 
     async def stop(self) -> None:
         """Stop everything of this beacon, let go of its readers, close vault and store."""
@@ -177,6 +183,7 @@ class BeaconShell:
         if self._revival is not None:
             self._revival.cancel()
         self._quiet()
+        self.agreement.close()
         self.feed.close()
         self._tell()
         await self._errands.wait()
@@ -267,12 +274,13 @@ class BeaconShell:
         changed.set()
 
     def on_minute(self) -> None:
-        """A minute has passed: say whether the group was reached."""
+        """A minute has passed: say whether the group was reached; ask again who has not said which chain it holds."""
         epoch = self.machine.epoch
         if epoch is not None:
             report = self.reach.report(epoch.group.threshold)
             self.log.log(report.level, report.text, extra={"fields": report.fields})
         self.refusals.on_minute(self.log)
+        self.agreement.on_minute()
 
     # ------------------------------------------------------------ effects
 
@@ -283,7 +291,7 @@ class BeaconShell:
             for record in records:
                 if isinstance(record, EpochStarted):
                     self._export_group(record.epoch.group)
-                    self._outside.observer.settled(self, record.epoch.group)
+                    self._settled(record.epoch.group)
         except Exception as error:
             raise _EffectFailed from error
 
@@ -329,6 +337,14 @@ class BeaconShell:
             write_group_file(self.folder.group_file, group)
         except DiskRefused as error:
             self.log.error("%s (%s)", error, error.advice)
+
+    def _settled(self, group: Group) -> None:
+        self._outside.observer.settled(self, group)
+        self.agreement.begin(group, self.identity)
+
+    def _compared(self, others: Mapping[str, OtherChain]) -> None:
+        self._outside.observer.compared(self, others)
+        self._tell()
 
     def _sent(self, peers: Sequence[Peer], failed: Mapping[str, str]) -> None:
         addresses = [peer.address for peer in peers]

@@ -32,6 +32,9 @@ class Counts:
     def sent(self, beacon_id: str, outcome: Mapping[str, bool]) -> None:
         """A partial was sent: by the address of a member, whether it got there."""
 
+    def compared(self, beacon_id: str, others: int) -> None:
+        """Members were asked for their chain; `others` hold another one than this node."""
+
     def called(self, method: str) -> None:
         """A peer or the operator called."""
 

@@ -11,6 +11,7 @@ from collective.clock import Clock, SystemClock
 from collective.entropy import Entropy, SystemEntropy
 from collective.errors import CollectiveError, OutOfTurn
 from drand.daemon import memory
+from drand.daemon.agreement import OtherChain
 from drand.daemon.beacon import BeaconShell, Outside
 from drand.daemon.checking import BeaconChecker
 from drand.daemon.control_face import ControlFace
@@ -342,6 +343,10 @@ class Daemon:
     def sent(self, shell: BeaconShell, outcome: Mapping[str, bool]) -> None:
         """A beacon has sent a partial."""
         self.metrics.sent(shell.beacon_id, outcome)
+
+    def compared(self, shell: BeaconShell, others: Mapping[str, OtherChain]) -> None:
+        """Members were asked which chain they hold."""
+        self.metrics.compared(shell.beacon_id, len(others))
 
 
 def _metrics(clock: Clock) -> "Metrics":

@@ -52,6 +52,7 @@ class Metrics(Counts):
         self._reshare_leader = self._of_beacon("reshare_leader", "0: this version does not reshare")
         self._missed = self._of_beacon("beacon_rounds_behind", "Ticks that found the chain behind")
         self._culprits = self._gauge("culprits_named", "Protocol breaches seen", "beacon_id", "node")
+        self._disagreements = self._of_beacon("chain_disagreements", "Members that hold another chain than this node")
         self._partials = self._gauge(
             "error_sending_partial", "1 when the last partial did not get there", "beaconID", "address"
         )
@@ -155,6 +156,10 @@ class Metrics(Counts):
                 self._reached.discard(address)
                 self._dial_failures.labels(address).inc()
         self._connected.set(len(self._reached))
+
+    def compared(self, beacon_id: str, others: int) -> None:
+        """Members were asked for their chain; `others` hold another one than this node."""
+        self._disagreements.labels(beacon_id).set(others)
 
     def called(self, method: str) -> None:
         """A peer or the operator called."""
