@@ -110,6 +110,7 @@ statuses = st.builds(
     is_serving=st.booleans(),
     chain=st.builds(ChainStatus, is_empty=st.booleans(), last_round=u64.map(Round), length=u64),
     connections=st.dictionaries(names, st.booleans(), max_size=4),
+    other_chains=st.dictionaries(names, hashes, max_size=4),
 )
 
 

@@ -127,6 +127,9 @@ def status_block(status: NodeStatus) -> str:
         lines.append("* Network visibility")
         seen = sorted(status.connections.items())
         lines += [f" - {one_line(address)} -> {'OK' if answers else 'X no connection'}" for address, answers in seen]
+    if status.other_chains:
+        lines.append("* Members with another chain: compare `drand show chain-info --hash` with all operators")
+        lines += [f" - {one_line(address)} -> {held.hex()}" for address, held in sorted(status.other_chains.items())]
     return "\n".join(lines)
 
 
@@ -152,7 +155,11 @@ def status_fields(status: NodeStatus) -> dict[str, object]:
             }
         ),
     }
-    return fields | ({"connections": dict(sorted(status.connections.items()))} if status.connections else {})
+    if status.connections:
+        fields["connections"] = dict(sorted(status.connections.items()))
+    if status.other_chains:
+        fields["other_chains"] = {address: held.hex() for address, held in sorted(status.other_chains.items())}
+    return fields
 
 
 def _present(fields: Mapping[str, object]) -> dict[str, object]:

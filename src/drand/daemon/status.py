@@ -35,6 +35,7 @@ def node_status(shell: BeaconShell, connections: Mapping[str, bool]) -> NodeStat
         is_serving=running,
         chain=_chain_status(shell),
         connections=connections,
+        other_chains={address: other.chain_hash for address, other in shell.agreement.others.items()},
     )
 
 

@@ -44,6 +44,7 @@ class NodeStatus:
     is_serving: bool
     chain: ChainStatus
     connections: Mapping[str, bool] = field(default_factory=dict)  # address -> it answered
+    other_chains: Mapping[str, bytes] = field(default_factory=dict)  # address -> chain hash, where it is not ours
 
 
 @dataclass(frozen=True, slots=True)

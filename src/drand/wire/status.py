@@ -12,7 +12,7 @@ from drand.model.status import ChainStatus, DkgState, NodeStatus, RemoteStatus, 
 from drand.wire.addresses import MAX_ADDRESS_BYTES, split_host_port
 from drand.wire.gen import control_pb2, drand_pb2
 from drand.wire.metadata import encode_metadata
-from drand.wire.protobuf import at_most, parsed
+from drand.wire.protobuf import HASH_BYTES, at_most, exactly, parsed
 
 StateT = TypeVar("StateT", bound=Enum)
 
@@ -43,6 +43,7 @@ def encode_status(status: NodeStatus) -> drand_pb2.StatusResponse:
             is_empty=status.chain.is_empty, last_round=status.chain.last_round, length=status.chain.length
         ),
         connections=dict(status.connections),
+        other_chains=dict(status.other_chains),
     )
 
 
@@ -50,6 +51,7 @@ def decode_status(message: drand_pb2.StatusResponse | bytes) -> NodeStatus:
     """The status in `message`; raises Malformed."""
     message = parsed(drand_pb2.StatusResponse, message)
     at_most(message.connections, MAX_GROUP_SIZE, "connections of a status")
+    at_most(message.other_chains, MAX_GROUP_SIZE, "other chains of a status")
     if message.beacon.status > 1:
         raise Malformed(f"unknown beacon status {message.beacon.status}")
     chain = message.chain_store
@@ -63,6 +65,7 @@ def decode_status(message: drand_pb2.StatusResponse | bytes) -> NodeStatus:
         is_serving=message.beacon.is_serving,
         chain=ChainStatus(is_empty=chain.is_empty, last_round=Round(chain.last_round), length=chain.length),
         connections=_connections(message.connections),
+        other_chains=_other_chains(message.other_chains),
     )
 
 
@@ -100,6 +103,13 @@ def _state(kind: type[StateT], value: int, what: str) -> StateT:
 def _connections(message: Mapping[str, bool]) -> dict[str, bool]:
     for address in message:
         at_most(address.encode(), MAX_ADDRESS_BYTES, "address of a connection")
+    return dict(sorted(message.items()))
+
+
+def _other_chains(message: Mapping[str, bytes]) -> dict[str, bytes]:
+    for address, chain_hash in message.items():
+        at_most(address.encode(), MAX_ADDRESS_BYTES, "address of another chain")
+        exactly(chain_hash, HASH_BYTES, "hash of another chain")
     return dict(sorted(message.items()))
 
 

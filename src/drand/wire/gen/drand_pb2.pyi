@@ -398,11 +398,32 @@ class StatusResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class OtherChainsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DKG_FIELD_NUMBER: _builtins.int
     RESHARE_FIELD_NUMBER: _builtins.int
     BEACON_FIELD_NUMBER: _builtins.int
     CHAIN_STORE_FIELD_NUMBER: _builtins.int
     CONNECTIONS_FIELD_NUMBER: _builtins.int
+    OTHER_CHAINS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dkg(self) -> Global___DkgStatus: ...
     @_builtins.property
@@ -413,6 +434,10 @@ class StatusResponse(_message.Message):
     def chain_store(self) -> Global___ChainStoreStatus: ...
     @_builtins.property
     def connections(self) -> _containers.ScalarMap[_builtins.str, _builtins.bool]: ...
+    @_builtins.property
+    def other_chains(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
+        """ours: members that hold another chain, and its hash; Go skips it"""
+
     def __init__(
         self,
         *,
@@ -421,10 +446,11 @@ class StatusResponse(_message.Message):
         beacon: Global___BeaconStatus | None = ...,
         chain_store: Global___ChainStoreStatus | None = ...,
         connections: _abc.Mapping[_builtins.str, _builtins.bool] | None = ...,
+        other_chains: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beacon", b"beacon", "chain_store", b"chain_store", "dkg", b"dkg", "reshare", b"reshare"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon", b"beacon", "chain_store", b"chain_store", "connections", b"connections", "dkg", b"dkg", "reshare", b"reshare"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon", b"beacon", "chain_store", b"chain_store", "connections", b"connections", "dkg", b"dkg", "other_chains", b"other_chains", "reshare", b"reshare"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

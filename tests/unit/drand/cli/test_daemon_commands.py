@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from collective.errors import OutOfTurn
+from drand.cli.output import status_block, status_fields
 from drand.model.group import Peer
 from drand.net.control_client import ControlClient
 from drand.net.errors import DaemonAbsent
 from drand.wire.toml_files import decode_group_file, encode_group_file
 from tests.support.command_line import Operated, drand, operated
 from tests.support.operated import GROUP
-from tests.support.served import INFO, KEY
+from tests.support.served import INFO, KEY, STATUS
 
 STATUS_TEXT = """the status of network with id [default] is: 
 * Dkg 
@@ -47,6 +49,14 @@ STATUS_JSON = {
 async def node(tmp_path: Path) -> AsyncIterator[Operated]:
     async with operated(tmp_path) as line:
         yield line
+
+
+def test_members_with_another_chain_are_at_the_end_of_the_status():
+    odd = replace(STATUS, other_chains={"b:2": b"\xab" * 32, "a:1": b"\xcd" * 32})
+    head, *members = status_block(odd).removeprefix(status_block(STATUS) + "\n").split("\n")
+    assert head.startswith("* Members with another chain")
+    assert members == [f" - a:1 -> {'cd' * 32}", f" - b:2 -> {'ab' * 32}"]
+    assert status_fields(odd) == STATUS_JSON | {"other_chains": {"a:1": "cd" * 32, "b:2": "ab" * 32}}
 
 
 async def test_ping_says_that_the_daemon_is_alive(node: Operated):

@@ -12,6 +12,7 @@ import pytest
 
 from drand.daemon import agreement as module
 from drand.daemon.agreement import ASKED_AT_ONCE, PATIENCE_MINUTES, Agreement, OtherChain, differences
+from drand.daemon.control_face import ControlFace
 from drand.model.chain import ChainInfo
 from drand.model.group import Group, Peer
 from drand.model.packets import OUR_VERSION, Metadata
@@ -287,6 +288,8 @@ async def test_of_three_daemons_two_notice_that_the_third_was_given_another_peri
             sorted(addresses[:2]),
         ]
         assert shells[0].agreement.others[addresses[2]].chain_hash == slower.chain_info().hash()
+        seen = await ControlFace(first).status(Metadata(), ())
+        assert seen.other_chains == {addresses[2]: slower.chain_info().hash()}
         count = second._metrics.registry.get_sample_value  # type: ignore[union-attr]
         assert count("chain_disagreements", {"beacon_id": "default"}) == 1
     said = [one for one in caplog.records if "holds another chain" in one.getMessage()]

@@ -1,6 +1,7 @@
 """Packets between nodes: bounds, and the promise that decoding raises Malformed and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -163,6 +164,16 @@ def test_a_state_nobody_knows_is_refused() -> None:
         getattr(message, change).status = 9
         with pytest.raises(Malformed, match="status 9"):
             status.decode_status(message)
+
+
+def test_what_is_no_chain_hash_is_refused() -> None:
+    message = status.encode_status(replace(IDLE, other_chains={"a:1": b"short"}))
+    with pytest.raises(Malformed, match="hash of another chain: 5 bytes instead of 32"):
+        status.decode_status(message)
+
+
+def test_a_status_without_other_chains_is_gos() -> None:
+    assert {field.number for field, _ in status.encode_status(IDLE).ListFields()} <= {1, 2, 3, 4, 5}
 
 
 SIGNAL = SignalPacket(samples.identity(1), b"secret", b"\x02" * 32)
