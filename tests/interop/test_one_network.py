@@ -145,3 +145,11 @@ def test_each_kind_reports_that_it_reaches_every_other_node(mixed: Network):
         status = json.loads(node.ask("util", "status", "--json", with_=OURS))["beacons"]["default"]
         others = {other.private for other in mixed.nodes if other is not node}
         assert {at for at, reached in status["connections"].items() if reached} >= others
+
+
+def test_our_node_learns_from_go_s_that_all_hold_the_same_chain(mixed: Network):
+    ours = next(node for node in mixed.nodes if node.program is OURS)
+    ours.stop()
+    ours.start().wait_for("all 4 members hold the same chain")
+    ours.wait_round(ROUNDS)  # the other tests count on it
+    assert "holds another chain" not in ours.log

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from drand.daemon import agreement as module
 from drand.daemon.agreement import ASKED_AT_ONCE, PATIENCE_MINUTES, Agreement, OtherChain, differences
+from drand.daemon.beacon import BeaconShell
 from drand.daemon.control_face import ControlFace
 from drand.model.chain import ChainInfo
 from drand.model.group import Group, Peer
@@ -19,7 +20,7 @@ from drand.model.packets import OUR_VERSION, Metadata
 from drand.model.schemes import scheme_named
 from drand.net.errors import PeerRefused, PeerUnreachable
 from tests.support.committee import Committee
-from tests.support.daemons import PATIENCE_S, Planted, running, until
+from tests.support.daemons import PATIENCE_S, Planted, network, running, until
 from tests.support.shells import Site, StubClient
 
 COMMITTEE = Committee(size=4, threshold=3)
@@ -262,6 +263,29 @@ async def test_a_beacon_without_a_group_asks_nobody(fresh: Site):
     assert (fresh.shell.agreement._asking, fresh.client.asked) == (None, [])
 
 
+async def all_answered(shells: Sequence[BeaconShell]) -> None:
+    """Let minutes pass until everybody has answered everybody, those too that were not ready the first time."""
+    async with asyncio.timeout(PATIENCE_S):
+        for shell in shells:
+            while shell.agreement._unanswered:
+                assert shell.agreement._asking is not None
+                await shell.agreement._asking
+                shell.on_minute()
+            assert shell.agreement._asking is not None
+            await shell.agreement._asking
+
+
+async def test_after_a_ceremony_every_member_learns_that_all_hold_the_same_chain(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    async with network(tmp_path, nodes=2, threshold=2) as made:
+        await all_answered(made.shells)
+        assert [shell.agreement.others for shell in made.shells] == [{}, {}]
+        names = sorted(shell.log.name for shell in made.shells)
+    assert sorted(one.name for one in caplog.records if "all 2 members hold the" in one.getMessage()) == names
+
+
 async def test_of_three_daemons_two_notice_that_the_third_was_given_another_period(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -277,11 +301,7 @@ async def test_of_three_daemons_two_notice_that_the_third_was_given_another_peri
     ):
         shells = [daemon.shell("default") for daemon in (first, second, third)]
         addresses = [shell.identity.address for shell in shells]
-        async with asyncio.timeout(PATIENCE_S):
-            for shell in shells:
-                while shell.agreement._unanswered:  # those that were not there yet
-                    await asyncio.gather(shell.agreement._asking)  # type: ignore[arg-type]
-                    shell.on_minute()
+        await all_answered(shells)
         assert [sorted(shell.agreement.others) for shell in shells] == [
             [addresses[2]],
             [addresses[2]],
