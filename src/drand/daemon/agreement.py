@@ -72,6 +72,7 @@ class Agreement:
         self._compared = compared
         self._group: Group | None = None
         self._unanswered: dict[Peer, str] = {}  # who is still to answer, and why it did not the last time
+        self._size = 0  # of the group
         self._minutes = 0
         self._asking: asyncio.Task[None] | None = None
 
@@ -83,6 +84,7 @@ class Agreement:
         self._group = group
         self.others = {}
         self._unanswered = dict.fromkeys(group.peers_but(identity), "not asked yet")
+        self._size = len(group.nodes)
         self._minutes = 0
         self._compared(self.others)
         if self._unanswered:
@@ -107,8 +109,12 @@ class Agreement:
         self.close()
         silent = {peer.address: why for peer, why in self._unanswered.items()}
         self._unanswered = {}
-        text = "%d members did not say which chain they hold; ask their operators for `drand show chain-info --hash`"
-        self._log.info(text, len(silent), extra={"fields": {"members": silent}})
+        self._log.info(
+            "%d of %d members did not say which chain they hold: ask for their `drand show chain-info --hash`",
+            len(silent),
+            self._size,
+            extra={"fields": {"members": silent}},
+        )
 
     def _ask_again(self) -> None:
         self._asking = asyncio.get_running_loop().create_task(self._ask_all())
@@ -120,7 +126,7 @@ class Agreement:
         await asyncio.gather(*(self._ask_some(waiting, ours) for _ in range(ASKED_AT_ONCE)))
         if not self._unanswered and not self.others:
             fields = {"chain": ours.hash().hex()}
-            self._log.info("all %d members hold the same chain", len(self._group.nodes), extra={"fields": fields})
+            self._log.info("all %d members hold the same chain", self._size, extra={"fields": fields})
 
     async def _ask_some(self, waiting: Iterator[Peer], ours: ChainInfo) -> None:
         """Ask one after the other; `waiting` is shared with others that do the same."""
