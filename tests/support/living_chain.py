@@ -55,6 +55,9 @@ class LivingChain:
     def range(self, first: Round, limit: int) -> Sequence[Beacon]:
         return self._beacons[first : first + limit]
 
+    async def stored(self, first: Round, limit: int) -> Sequence[Beacon]:
+        return self.range(first, limit)
+
     async def wait(self, round_: Round) -> Beacon:
         return self.get(round_) or await self.feed.wait(round_)
 

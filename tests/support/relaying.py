@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from collective.clock import SystemClock
-from drand.model.chain import Round
+from drand.model.chain import ChainInfo, Round
 from drand.net.addresses import HostPort
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.relay.relay import Relay
 from drand.relay.settings import RelaySettings
+from drand.relay.verified import Lied, Shelf, Verdicts, VerifyingShelf
+from drand.verifying.verifiers import Verifiers
 from tests.support.living_chain import LivingChain
 
 ANY = HostPort("127.0.0.1", 0)
@@ -44,6 +46,11 @@ async def relaying(*sources: str, **settings: object) -> AsyncIterator[tuple[Rel
             yield relay, client
     finally:
         await relay.stop()
+
+
+def verifying(shelf: Shelf, info: ChainInfo, lied: Lied = lambda source: None) -> VerifyingShelf:
+    """A shelf whose rows are verified, in a thread of this process; lies are those of `file`."""
+    return VerifyingShelf(shelf, info, Verdicts(info, "file", lied), Verifiers(0), SystemClock())
 
 
 async def next_round(client: aiohttp.ClientSession) -> int:

@@ -87,6 +87,9 @@ class MemoryChain:
     def range(self, first: Round, limit: int) -> list[Beacon]:
         return [beacon(round_) for round_ in range(first, min(first + limit, self.last_round + 1))]
 
+    async def stored(self, first: Round, limit: int) -> list[Beacon]:
+        return self.range(first, limit)
+
     def contributions(self) -> Contributions | None:
         return self.known_signers
 

@@ -48,6 +48,7 @@ BOUNDS = {
     "chains / rounds of each": "relay.discovery MAX_CHAINS",
     "past rounds asked for upstream": "relay.feeding FETCHES_AT_ONCE",
     "past rounds fetched for one page": "net.http_chain FETCHED_ROUNDS GATHERS_AT_ONCE",
+    "past rounds whose verdict": "relay.verified JUDGED_ROUNDS HEAD_LOOKS",
     "addresses whose rate is remembered |": "relay.rates SLOTS",
     "what a worker lets wait": "relay.links MAX_UNREAD_BYTES",
     "nodes of a group": "model.group MAX_GROUP_SIZE",

@@ -40,6 +40,10 @@ class ServedChain:
         """At most `limit` stored beacons from round `first` on, ascending."""
         return self._shell.store.range(first, limit)
 
+    async def stored(self, first: Round, limit: int) -> Sequence[Beacon]:
+        """The same: what this node stores it has verified."""
+        return self.range(first, limit)
+
     def subscribe(self) -> Subscription:
         """Every beacon stored from now on; use it with `with`."""
         return self._shell.feed.subscribe()

@@ -73,7 +73,11 @@ class ChainBackend(Protocol):
         ...
 
     def range(self, first: Round, limit: int) -> Sequence[Beacon]:
-        """At most `limit` stored beacons from round `first` on, ascending."""
+        """At most `limit` stored beacons from round `first` on, ascending; those that are at hand."""
+        ...
+
+    async def stored(self, first: Round, limit: int) -> Sequence[Beacon]:
+        """The same, given the time that it takes to verify what was not yet (a relay)."""
         ...
 
     async def wait(self, round_: Round) -> Beacon:
@@ -200,10 +204,12 @@ class Gather:
 async def fetched(backend: ChainBackend, first: Round, last: Round) -> list[Beacon]:
     """Past rounds from `first` on, up to `last` or the first one that cannot be had; raises BeaconNotFound for none.
 
-    Callers wait for a place among GATHERS_AT_ONCE: each round that is not stored is a task.
+    All that are stored, and others among the first FETCHED_ROUNDS. Callers wait for a place among GATHERS_AT_ONCE:
+    each round that is not stored is a task.
     """
-    there = list(backend.range(first, last - first + 1))
-    waits = (backend.wait(Round(round_)) for round_ in range(first + len(there), last + 1))
+    there = list(await backend.stored(first, last - first + 1))
+    end = min(last, first + FETCHED_ROUNDS - 1)
+    waits = (backend.wait(Round(round_)) for round_ in range(first + len(there), end + 1))
     for one in await asyncio.gather(*waits, return_exceptions=True):
         if isinstance(one, BeaconNotFound) and there:
             break

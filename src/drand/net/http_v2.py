@@ -18,7 +18,6 @@ from drand.model.verification import ChainVerifier
 from drand.net.http_chain import (
     CHECKED_ROUNDS,
     FETCH_S,
-    FETCHED_ROUNDS,
     IMMUTABLE,
     JSON_HEADERS,
     RENDERED_PAGES,
@@ -232,7 +231,7 @@ def _round_number(text: str) -> int | None:
 def _page(chain: ServedChain, request: Request, now: float) -> Outcome:
     """Rounds `from` to `to`, one JSON object a line, at most to the end of the page that `from` is in.
 
-    Where some are not stored and can be fetched, at most FETCHED_ROUNDS of them.
+    Where some are not stored and can be fetched, those of the first FETCHED_ROUNDS are.
     """
     wanted = _query(request.query)
     if wanted is None or (first := _round_number(wanted.get("from", "1"))) is None:
@@ -253,8 +252,9 @@ def _page(chain: ServedChain, request: Request, now: float) -> Outcome:
     missing = failed(404, f"rounds {first} to {span.there} are not all stored here")
     if not chain.backend.fetches:
         return missing
-    end = Round(min(span.there, first + FETCHED_ROUNDS - 1))
-    return Gather(chain, Round(first), end, now + FETCH_S, lambda *found: _gathered(chain, span, *found), missing)
+    return Gather(
+        chain, Round(first), Round(span.there), now + FETCH_S, lambda *found: _gathered(chain, span, *found), missing
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class _Span:
 
 
 def _gathered(chain: ServedChain, span: _Span, request: Request, beacons: Sequence[Beacon]) -> Answer:
-    return _paged(chain, request, span, beacons[-1].round, _joined(beacons))
+    return _paged(chain, request, span, beacons[-1].round, _joined(chain, beacons))
 
 
 def _paged(chain: ServedChain, request: Request, span: _Span, reached: int, body: bytes) -> Answer:
@@ -292,20 +292,23 @@ def _paged(chain: ServedChain, request: Request, span: _Span, reached: int, body
     return serve_content(request, found, chain.schedule.due_unix_s(reached), f'"{span.first}-{reached}"')
 
 
-def _joined(beacons: Sequence[Beacon]) -> bytes:
-    return b"".join(beacon_v2_json(beacon) + b"\n" for beacon in beacons)
+def _joined(chain: ServedChain, beacons: Sequence[Beacon]) -> bytes:
+    """The rounds as lines. Whole pages are kept."""
+    body = b"".join(beacon_v2_json(beacon) + b"\n" for beacon in beacons)
+    place = (int(beacons[0].round), int(beacons[-1].round))
+    if place[1] % PAGE_ROUNDS == PAGE_ROUNDS - 1 and place not in chain.pages:
+        remember(chain.pages, place, body, RENDERED_PAGES)
+    return body
 
 
 def _lines(chain: ServedChain, first: int, end: int) -> bytes | None:
-    """The rounds as lines; None when one is missing. Whole pages are kept."""
+    """The rounds as lines; None when one is missing."""
     body = chain.pages.get((first, end))
     if body is None:
         beacons = chain.backend.range(Round(first), end - first + 1)
         if len(beacons) != end - first + 1:
             return None
-        body = _joined(beacons)
-        if end % PAGE_ROUNDS == PAGE_ROUNDS - 1:
-            remember(chain.pages, (first, end), body, RENDERED_PAGES)
+        body = _joined(chain, beacons)
     return body
 
 

@@ -1,38 +1,24 @@
 """One chain as a relay holds it: the last rounds in memory, others on a shelf, the rest asked for upstream."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
+from collective.clock import Clock
 from collective.errors import CollectiveError
 from drand.client.shared import Shared
 from drand.daemon.feed import BeaconFeed, Subscription
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.net.http_chain import remember
+from drand.relay.verified import Lied, Verdicts, VerifyingShelf
 from drand.store.archive import ArchiveLocked, BeaconArchive
 from drand.store.archivist import Archivist
 from drand.store.sqlite import open_reader
+from drand.verifying.verifiers import Verifiers
 
 RECENT_ROUNDS = 1024  # kept in memory, about 0.4 kB each
 MAX_RANGE = 1000  # rounds given out at once: a page
-
-
-class Shelf(Protocol):
-    """Where a relay reads past rounds: a node's `BeaconStore`, an archive; whoever keeps beacons can be one."""
-
-    def last(self) -> Beacon | None:
-        """The beacon of the highest round; None when there is none."""
-        ...
-
-    def get(self, round_: Round) -> Beacon | None:
-        """One beacon; None when it is not there."""
-        ...
-
-    def range(self, first: Round, limit: int) -> Sequence[Beacon]:
-        """The consecutive rounds from `first` on, at most `limit`."""
-        ...
 
 
 class ArchiveShelf:
@@ -42,10 +28,10 @@ class ArchiveShelf:
         self._archive = archive
         self._chain = chain_hash
 
-    def last(self) -> Beacon | None:
-        """The beacon of the highest round, whatever is missing before it."""
+    def last(self, below: Round | None = None) -> Beacon | None:
+        """The beacon of the highest round (below `below`), whatever is missing before it."""
         with suppress(ArchiveLocked):
-            round_ = self._archive.highest(self._chain)
+            round_ = self._archive.highest(self._chain, below)
             return None if round_ is None else self._archive.get(self._chain, round_)
         return None
 
@@ -68,13 +54,13 @@ Fetch = Callable[[Round], Awaitable[Beacon]]
 class RelayedChain:
     """What the HTTP routes serve (drand.net.http_chain.ChainBackend).
 
-    shelf    past rounds; None: only those in memory
+    shelf    past rounds, verified as they are read; None: only those in memory
     fetch    asks upstream for a past round that is on no shelf; raises BeaconNotFound and other CollectiveErrors
     """
 
     fetches = True
 
-    def __init__(self, info: ChainInfo, shelf: Shelf | None, fetch: Fetch) -> None:
+    def __init__(self, info: ChainInfo, shelf: VerifyingShelf | None, fetch: Fetch) -> None:
         self.feed = BeaconFeed()
         self._info = info
         self._shelf = shelf
@@ -98,23 +84,33 @@ class RelayedChain:
         return self._shelf.get(round_) if found is None and self._shelf is not None else found
 
     def range(self, first: Round, limit: int) -> Sequence[Beacon]:
-        """Consecutive rounds from `first` on: those in memory need no shelf; else from the shelf, then from memory."""
+        """Consecutive rounds from `first` on: those in memory need no shelf; of others those that were verified."""
         limit = min(limit, MAX_RANGE)
-        found = self._remembered(first, limit)
-        if (
-            self._shelf is None
-            or len(found) == limit
-            or (found and self._head is not None and found[-1].round == self._head.round)
-        ):
+        found = self._run(first, limit, {})
+        if self._shelf is None or self._is_all(found, limit):
             return found
-        found = list(self._shelf.range(first, limit)) or found
-        return found + self._remembered(Round(first + len(found)), limit - len(found))
+        at = Round(first + len(found))
+        return found + self._run(at, limit - len(found), self._shelf.passed(at, limit - len(found)))
 
-    def _remembered(self, first: Round, limit: int) -> list[Beacon]:
+    async def stored(self, first: Round, limit: int) -> Sequence[Beacon]:
+        """The same, after those on the shelf were verified that were not yet."""
+        limit = min(limit, MAX_RANGE)
+        found = self.range(first, limit)
+        if self._shelf is None or self._is_all(found, limit):
+            return found
+        await self._shelf.verify(Round(first + len(found)), limit - len(found))
+        return self.range(first, limit)
+
+    def _is_all(self, found: Sequence[Beacon], limit: int) -> bool:
+        """Whether nothing can follow: as many as are wanted, or up to the last one."""
+        return len(found) == limit or (bool(found) and self._head is not None and found[-1].round == self._head.round)
+
+    def _run(self, first: Round, limit: int, read: Mapping[Round, Beacon]) -> list[Beacon]:
+        """The consecutive rounds from `first` on in memory, and among those that were read from the shelf."""
         found: list[Beacon] = []
         while len(found) < limit:
             at = Round(first + len(found))
-            beacon = self._recent.get(at) or self._past.get(at)
+            beacon = self._recent.get(at) or self._past.get(at) or read.get(at)
             if beacon is None:
                 break
             found.append(beacon)
@@ -163,11 +159,21 @@ class NobodyHasIt(BeaconNotFound):
     """A past round that no upstream gave."""
 
 
-def open_shelf(store: Path | None, archive: BeaconArchive | Archivist | None, chain_hash: bytes) -> Shelf | None:
+def open_shelf(
+    info: ChainInfo,
+    store: Path | None,
+    archive: BeaconArchive | Archivist | None,
+    verifiers: Verifiers,
+    clock: Clock,
+    lied: Lied,
+) -> VerifyingShelf | None:
     """Where a chain's past rounds are read: a node's store before an archive. Raises StoreFailed."""
     if store is not None:
-        return open_reader(store)
-    return ArchiveShelf(archive, chain_hash) if archive is not None else None
+        return VerifyingShelf(open_reader(store), info, Verdicts(info, str(store), lied), verifiers, clock)
+    if archive is None:
+        return None
+    shelf = ArchiveShelf(archive, info.hash())
+    return VerifyingShelf(shelf, info, Verdicts(info, str(archive.path), lied), verifiers, clock)
 
 
 def worded(error: CollectiveError) -> str:

@@ -14,10 +14,11 @@ from drand.model.chain import Beacon, Round
 from drand.net.addresses import HostPort, parse_host_port
 from drand.net.listening import cannot_listen
 from drand.relay.chains import worded
-from drand.relay.links import NOTHING, Counted, Frame, Lack, Link, LinkEnded, Ready, Reopen, Stuck, Told, Want
+from drand.relay.links import NOTHING, Caught, Counted, Frame, Lack, Link, LinkEnded, Ready, Reopen, Stuck, Told, Want
 from drand.relay.rates import SharedRates
 from drand.relay.serving import ServedHere, run_worker
 from drand.relay.settings import RelaySettings
+from drand.relay.verified import Lied
 
 START_S = 120.0  # for all workers to listen; most of it is imports, which take long on a machine that has just started
 END_S = 5.0
@@ -42,12 +43,13 @@ class WorkerFailed(Unavailable):
 class Hand:
     """One worker process, seen from the feeder."""
 
-    def __init__(self, process: BaseProcess, link: Link, fetch: Fetch) -> None:
+    def __init__(self, process: BaseProcess, link: Link, fetch: Fetch, lied: Lied = lambda source: None) -> None:
         self.process = process
         self.link = link
         self.counted = NOTHING
         self.ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody need ask for it
+        self._lied = lied
         self._looks = 0  # since it was heard last
         self._given_up = False
         self._fetching: set[asyncio.Task[None]] = set()
@@ -91,6 +93,8 @@ class Hand:
                             self.ready.set_result(port)
                     case Counted():
                         self.counted = frame
+                    case Caught(source):
+                        self._lied(source)
                     case Want(chain, round_):
                         task = asyncio.ensure_future(self._answer(chain, Round(round_), fetch))
                         self._fetching.add(task)
@@ -120,11 +124,19 @@ class Hand:
 class Crew:
     """`settings.workers` processes that share one port, and one limit of rates."""
 
-    def __init__(self, settings: RelaySettings, served: tuple[ServedHere, ...], fetch: Fetch, recent: Recent) -> None:
+    def __init__(
+        self,
+        settings: RelaySettings,
+        served: tuple[ServedHere, ...],
+        fetch: Fetch,
+        recent: Recent,
+        lied: Lied = lambda source: None,
+    ) -> None:
         self._settings = settings
         self._served = served
         self._fetch = fetch
         self._recent = recent
+        self._lied = lied
         self._rates = SharedRates(settings.rate_per_s, settings.most_at_once) if settings.rate_per_s else None
         self.hands: list[Hand] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -205,7 +217,7 @@ class Crew:
         finally:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
-        hand = Hand(process, Link(reader, writer), self._fetch)
+        hand = Hand(process, Link(reader, writer), self._fetch, self._lied)
         for frame in self._recent():
             hand.tell(frame)
         self.hands.append(hand)

@@ -4,17 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collective.clock import Clock, monotonic_s
 from collective.errors import CollectiveError
 from drand.client.async_client import AsyncClient
-from drand.client.errors import ClientError, ForgedBeacon, SourceFault, SourceLied
-from drand.client.judge import Judge
+from drand.client.errors import ClientError, SourceFault, SourceLied
 from drand.client.observing import Observer
 from drand.model.chain import Beacon, ChainInfo, Round
-from drand.relay.chains import NobodyHasIt, Shelf, worded
+from drand.relay.chains import NobodyHasIt, worded
+from drand.relay.verified import HEAD_LOOKS, Shelf, Verdicts
 from drand.store.archivist import Archivist
 from drand.store.sqlite import open_reader
 
@@ -51,6 +52,14 @@ class NamedFaults(Observer):
         self._failing[source] = kind
 
 
+@dataclass(frozen=True, slots=True)
+class StoreFollowed:
+    """A node's store that is read on while the node writes it, and what was found about its rows."""
+
+    path: Path
+    verdicts: Verdicts
+
+
 class ChainFeeder:
     """The upstreams of one chain.
 
@@ -63,7 +72,7 @@ class ChainFeeder:
         self,
         info: ChainInfo,
         client: AsyncClient | None,
-        store: Path | None,
+        store: StoreFollowed | None,
         archive: Archivist | None,
         clock: Clock,
         publish: Callable[[Beacon], object],
@@ -74,7 +83,6 @@ class ChainFeeder:
         self._archive = archive
         self._clock = clock
         self._publish = publish
-        self._judge = Judge(info)
         self._hash = info.hash()
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,7 +95,7 @@ class ChainFeeder:
             if history and self._archive is not None:
                 self._spawn(self._fill(self._client, self._archive))
         if self._store is not None:
-            self._spawn(self._tail(self._store))
+            self._spawn(self._tail(self._store, head))
 
     async def look(self) -> None:
         """Take the latest round, so that a relay that begins does not serve an old one as the latest."""
@@ -154,35 +162,37 @@ class ChainFeeder:
                 self._complain("chain", error)
             await asyncio.sleep(RETRY_S)
 
-    async def _tail(self, path: Path) -> None:
-        """Each round that a node writes into its store, verified as if a stranger had said it."""
+    async def _tail(self, followed: StoreFollowed, head: Round | None) -> None:
+        """Each round after `head` that a node writes into its store, verified as if a stranger had said it."""
         while True:
             try:
-                store = open_reader(path)
+                store = open_reader(followed.path)
                 try:
-                    await self._read_on(store)
+                    while True:
+                        head, is_stuck = self._read_on(store, followed.verdicts, head)
+                        await asyncio.sleep(RETRY_S if is_stuck else TAIL_EVERY_S)
                 finally:
                     store.close()
             except CollectiveError as error:
-                self._complain(f"{path} of chain", error)
+                self._complain(f"{followed.path} of chain", error)
             await asyncio.sleep(RETRY_S)
 
-    async def _read_on(self, store: Shelf) -> None:
-        head: Round | None = None
-        while True:
-            last = store.last()
-            if last is not None and last.round > (head or 0):
-                begin = last.round if head is None else head + 1
-                for beacon in store.range(Round(begin), HISTORY_PIECE):
-                    try:
-                        self._judge.one("store", beacon, self._clock.now())
-                    except ForgedBeacon as error:
-                        log.error("LIE: the store's %s is not served", error)
-                        raise
-                    self._said.clear()
-                    self._publish(beacon)
-                    head = beacon.round
-            await asyncio.sleep(TAIL_EVERY_S)
+    def _read_on(self, store: Shelf, verdicts: Verdicts, head: Round | None) -> tuple[Round | None, bool]:
+        """Publish the rounds after `head` that are due; returns the new head, and whether there are only bad ones.
+
+        A row that does not verify is left out, as if it were absent: the node may mend it, and goes on behind it.
+        """
+        due = self.info.schedule.current_round(self._clock.now())
+        last = store.last(Round(due + 1))
+        if last is None or (head is not None and last.round <= head):
+            return head, False
+        begin = max(1, last.round - HEAD_LOOKS + 1) if head is None else head + 1
+        rows = store.range(Round(begin), min(HISTORY_PIECE, last.round - begin + 1))
+        good = [one for one in rows if verdicts.passes(one)]
+        for beacon in good:
+            self._said.clear()
+            self._publish(beacon)
+        return (good[-1].round, False) if good else (head, bool(rows))
 
     async def _fill(self, client: AsyncClient, archive: Archivist) -> None:
         """Past rounds into the archive, from round 1 on, until there is no gap."""

@@ -57,6 +57,12 @@ class Ready(msgspec.Struct, tag="r", array_like=True):
     port: int
 
 
+class Caught(msgspec.Struct, tag="k", array_like=True):
+    """A worker has read a round that does not verify from this file."""
+
+    source: str
+
+
 class Reopen(msgspec.Struct, tag="o", array_like=True):
     """The access log was moved away: begin it anew."""
 
@@ -91,7 +97,7 @@ class Counted(msgspec.Struct, tag="c", array_like=True):
 
 NOTHING = Counted([], {}, {}, 0, 0, 0)
 
-Frame: TypeAlias = Told | Want | Lack | Ready | Reopen | Counted
+Frame: TypeAlias = Told | Want | Lack | Ready | Reopen | Counted | Caught
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

@@ -17,11 +17,12 @@ from drand.net.event_loop import run_loop
 from drand.relay.chains import RelayedChain, open_shelf, worded
 from drand.relay.crew import Crew
 from drand.relay.discovery import Wanted, default_of, wanted_chains
-from drand.relay.feeding import ChainFeeder, NamedFaults
+from drand.relay.feeding import ChainFeeder, NamedFaults, StoreFollowed
 from drand.relay.links import Counted, Told
 from drand.relay.metrics import MetricsPort, RelayCollector
 from drand.relay.serving import Front, ServedHere, prepare_process
 from drand.relay.settings import RelaySettings
+from drand.relay.verified import VerifyingShelf, page_verifiers
 from drand.store.archivist import Archivist
 from drand.verifying.verifiers import Verifiers
 
@@ -44,6 +45,7 @@ class Relay:
         self._clock = clock or SystemClock()
         self._archive = Archivist(settings.archive) if settings.archive is not None else None
         self._verifiers = Verifiers()  # for the history of all chains
+        self._page_verifiers = page_verifiers()  # for what readers ask for
         self._chains: dict[bytes, RelayedChain] = {}
         self._feeders: dict[bytes, ChainFeeder] = {}
         self._front: Front | None = None
@@ -66,7 +68,7 @@ class Relay:
             self._front = Front(self.settings, self._chains)
             self.address = await self._front.start(parse_host_port(self.settings.listen), shared=False)
         else:
-            self._crew = Crew(self.settings, served, self._fetch, self._recent)
+            self._crew = Crew(self.settings, served, self._fetch, self._recent, self._count_lie)
             self.address = await self._crew.start()
         if self.settings.metrics:
             self.metrics_address = self._metrics.serve(self.settings.metrics)
@@ -99,6 +101,7 @@ class Relay:
             await self._crew.stop()
         await asyncio.gather(*(feeder.close() for feeder in self._feeders.values()))
         self._verifiers.close()
+        self._page_verifiers.close()
         self._metrics.close()
         if self._archive is not None:
             self._archive.close()
@@ -149,11 +152,11 @@ class Relay:
                 await client.close()
                 raise
         assert info is not None, "a chain without sources has a store, which names it"
-        shelf = open_shelf(wanted.store, self._archive, wanted.chain_hash)
+        shelf = open_shelf(info, wanted.store, self._archive, self._page_verifiers, self._clock, self._count_lie)
         feeder = ChainFeeder(
             info,
             client,
-            wanted.store,
+            self._stored(wanted, shelf),
             self._archive,
             self._clock,
             lambda beacon: self._publish(wanted.chain_hash, beacon),
@@ -162,6 +165,12 @@ class Relay:
         self._chains[wanted.chain_hash] = RelayedChain(info, shelf, feeder.fetch)
         log.info("chain %s: %s, %s", wanted.chain_hash.hex(), info.beacon_id, info.scheme.name)
         return ServedHere.of(info, wanted.store)
+
+    @staticmethod
+    def _stored(wanted: Wanted, shelf: VerifyingShelf | None) -> StoreFollowed | None:
+        if wanted.store is None or shelf is None:
+            return None
+        return StoreFollowed(wanted.store, shelf.verdicts)
 
     def _publish(self, chain_hash: bytes, beacon: Beacon) -> None:
         if self._chains[chain_hash].publish(beacon) and self._crew is not None:

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
 from drand.net.http_watch import Tally, new_watch
 from drand.relay.chains import Fetch, NobodyHasIt, RelayedChain, open_shelf, worded
-from drand.relay.links import Counted, Frame, Lack, Link, LinkEnded, Ready, Reopen, Told, Want
+from drand.relay.links import Caught, Counted, Frame, Lack, Link, LinkEnded, Ready, Reopen, Told, Want
 from drand.relay.rates import SharedRates
 from drand.relay.settings import RelaySettings
+from drand.relay.verified import page_verifiers
 from drand.store.archive import BeaconArchive
 from drand.store.archivist import READ_WAIT_S
 from drand.wire.http_json import chain_info_json, parse_chain_info
@@ -111,11 +113,12 @@ class Worker:
     ) -> None:
         self._link = link
         self._wanted: dict[tuple[bytes, int], asyncio.Future[Beacon]] = {}
+        self._verifiers = page_verifiers()
         archive = BeaconArchive(settings.archive, wait_s=READ_WAIT_S) if settings.archive is not None else None
         chains = {}
         for here in served:
             info = parse_chain_info(here.info)
-            shelf = open_shelf(here.store, archive, info.hash())
+            shelf = open_shelf(info, here.store, archive, self._verifiers, SystemClock(), self._caught)
             chains[info.hash()] = RelayedChain(info, shelf, self._fetcher(info.hash()))
         self._front = Front(settings, chains, rates)
         self._address = parse_host_port(settings.listen)
@@ -135,6 +138,7 @@ class Worker:
         finally:
             counting.cancel()
             await self._front.stop()
+            self._verifiers.close()
             self._link.close()
 
     def ask_to_stop(self) -> None:
@@ -154,7 +158,7 @@ class Worker:
                 self._settle(chain, round_, NobodyHasIt(why))
             case Reopen():
                 self._front.reopen_log()
-            case Want() | Ready() | Counted():
+            case Want() | Ready() | Counted() | Caught():
                 raise Malformed(f"a worker was told {type(frame).__name__}")
 
     def _settle(self, chain: bytes, round_: int, outcome: Beacon | NobodyHasIt) -> None:
@@ -178,6 +182,11 @@ class Worker:
             return await asyncio.shield(waiting)
 
         return fetch
+
+    def _caught(self, source: str) -> None:
+        """A row on the disk does not verify: the feeder counts lies. One that has gone notices by itself."""
+        with suppress(CollectiveError):
+            self._link.send(Caught(source))
 
     async def _count(self) -> None:
         while True:

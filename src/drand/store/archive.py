@@ -82,9 +82,10 @@ class BeaconArchive:
         found = self._rows(query, (chain, min(first, MAX_SQLITE_INTEGER)))[0][0]
         return None if found is None else Round(found)
 
-    def highest(self, chain: bytes) -> Round | None:
-        """The highest stored round of a chain."""
-        found = self._rows("SELECT max(round) FROM beacons WHERE chain = ?", (chain,))[0][0]
+    def highest(self, chain: bytes, below: Round | None = None) -> Round | None:
+        """The highest stored round of a chain (that is below `below`)."""
+        most = MAX_SQLITE_INTEGER if below is None else min(below - 1, MAX_SQLITE_INTEGER)
+        found = self._rows("SELECT max(round) FROM beacons WHERE chain = ? AND round <= ?", (chain, most))[0][0]
         return None if found is None else Round(found)
 
     def put(self, chain: bytes, beacons: Iterable[Beacon]) -> None:

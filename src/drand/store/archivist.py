@@ -94,10 +94,10 @@ class Archivist:
         stored = self._reading.next_stored(chain, first)
         return min((one for one in (waiting, stored) if one is not None), default=None)
 
-    def highest(self, chain: bytes) -> Round | None:
-        """The highest round of a chain."""
-        waiting = max(self._copied(chain), default=None)
-        stored = self._reading.highest(chain)
+    def highest(self, chain: bytes, below: Round | None = None) -> Round | None:
+        """The highest round of a chain (that is below `below`)."""
+        waiting = max((one for one in self._copied(chain) if below is None or one < below), default=None)
+        stored = self._reading.highest(chain, below)
         return max((one for one in (waiting, stored) if one is not None), default=None)
 
     def walked(self, chain: bytes) -> Round:

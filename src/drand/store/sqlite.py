@@ -96,9 +96,12 @@ class SqliteStore:
         rows = [(beacon.round, beacon.signature) for beacon in fresh]
         connection.executemany("INSERT INTO beacons VALUES (?, ?)", rows)
 
-    def last(self) -> Beacon | None:
-        """The beacon of the highest round; two look-ups by key."""
-        rows = self._select("SELECT round, signature FROM beacons ORDER BY round DESC LIMIT 2")
+    def last(self, below: Round | None = None) -> Beacon | None:
+        """The beacon of the highest round (that is below `below`); two look-ups by key."""
+        most = MAX_SQLITE_INTEGER if below is None else min(below - 1, MAX_SQLITE_INTEGER)
+        rows = self._select(
+            "SELECT round, signature FROM beacons WHERE round <= ? ORDER BY round DESC LIMIT 2", (most,)
+        )
         found = self._beacons(rows[::-1])
         if rows and not found:
             raise StoreFailed(f"{self.path} is damaged: only round {rows[0][0]} is there", hint="restore a backup")

@@ -14,7 +14,7 @@ from drand.relay.settings import RelaySettings
 from drand.store.archive import ArchiveLocked, BeaconArchive
 from tests.support.living_chain import PAST_ROUNDS, LivingChain
 from tests.support.locks import locked
-from tests.support.relaying import next_round, relaying, rounds_until, upstream
+from tests.support.relaying import next_round, relaying, rounds_until, upstream, verifying
 
 
 async def test_under_a_lock_a_relay_serves_and_follows_and_afterwards_every_round_is_in_the_archive(
@@ -57,7 +57,7 @@ async def test_the_history_waits_for_the_lock_and_goes_on(tmp_path: Path, caplog
 class Unreadable:
     """An archive whose lock keeps readers out as well."""
 
-    def highest(self, chain: bytes) -> Round | None:
+    def highest(self, chain: bytes, below: Round | None = None) -> Round | None:
         raise ArchiveLocked("locked")
 
     def get(self, chain: bytes, round_: Round) -> Beacon | None:
@@ -74,7 +74,7 @@ async def test_an_archive_that_keeps_readers_out_counts_as_empty_and_rounds_are_
         return upstream_.committee.beacon(round_)
 
     shelf = ArchiveShelf(Unreadable(), bytes(32))  # type: ignore[arg-type]
-    chain = RelayedChain(upstream_.info(), shelf, fetch)
+    chain = RelayedChain(upstream_.info(), verifying(shelf, upstream_.info()), fetch)
     chain.publish(upstream_.committee.beacon(9))
     assert chain.get(Round(4)) is None
     assert await chain.wait(Round(4)) == upstream_.committee.beacon(4)
@@ -88,7 +88,7 @@ class Counted:
         self.beacons = beacons
         self.asked: list[tuple[int, int]] = []
 
-    def last(self) -> Beacon | None:
+    def last(self, below: Round | None = None) -> Beacon | None:
         return self.beacons[-1]
 
     def get(self, round_: Round) -> Beacon | None:
@@ -99,19 +99,20 @@ class Counted:
         return [one for one in self.beacons if first <= one.round < first + limit]
 
 
-def test_a_range_that_is_in_memory_needs_no_shelf():
+async def test_a_range_that_is_in_memory_needs_no_shelf():
     committee = LivingChain().committee
 
     async def fetch(round_: Round) -> Beacon:
         raise AssertionError(round_)
 
     shelf = Counted(committee.beacons(1, 5))
-    chain = RelayedChain(LivingChain().info(), shelf, fetch)
+    chain = RelayedChain(LivingChain().info(), verifying(shelf, LivingChain().info()), fetch)
     for round_ in range(6, 11):
         chain.publish(committee.beacon(round_))
     assert chain.range(Round(6), 3) == list(committee.beacons(6, 8))
     assert chain.range(Round(8), 1000) == list(committee.beacons(8, 10))
     assert shelf.asked == []
+    assert await chain.stored(Round(3), 1000) == list(committee.beacons(3, 10))
     assert chain.range(Round(3), 1000) == list(committee.beacons(3, 10))
     assert chain.range(Round(3), 6) == list(committee.beacons(3, 8))
 
