@@ -277,7 +277,7 @@ def _gathered(chain: ServedChain, span: _Span, request: Request, beacons: Sequen
 
 
 def _paged(chain: ServedChain, request: Request, span: _Span, reached: int, body: bytes) -> Answer:
-    """Rounds up to `reached`. An answer that holds all that was asked for never changes.
+    """Rounds up to `reached`. An answer that holds all that was asked for never changes once its page is complete.
 
     `Link: rel="next"` names what is left of the page, else the whole next page, the same for everybody, so that caches
     share it: a reader stops at the `to` that it has in mind.
@@ -287,7 +287,7 @@ def _paged(chain: ServedChain, request: Request, span: _Span, reached: int, body
         link = (("Link", f'<?from={reached + 1}&to={span.page_end}>; rel="next"'),)
     elif span.head > span.page_end:
         link = (("Link", f'<?from={span.page_end + 1}&to={span.page_end + PAGE_ROUNDS}>; rel="next"'),)
-    caching = IMMUTABLE if reached == span.end else _NO_CACHE
+    caching = IMMUTABLE if reached == span.end and span.head > span.page_end else _NO_CACHE  # before, Link is to come
     found = Answer(200, (*_LINES, caching, *link), body)
     return serve_content(request, found, chain.schedule.due_unix_s(reached), f'"{span.first}-{reached}"')
 

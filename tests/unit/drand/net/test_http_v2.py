@@ -186,6 +186,20 @@ def test_a_page_that_grows_is_not_kept(routes: HttpRoutes, chain: MemoryChain):
     assert rounds_of(get(routes, "/v2/beacons/default/rounds")) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("query", ["from=1", "from=1&to=999", "from=1&to=5"])
+def test_an_answer_is_kept_once_the_next_page_has_begun_and_its_link_is_there(
+    query: str, routes: HttpRoutes, chain: MemoryChain
+):
+    path = f"/v2/beacons/default/rounds?{query}"
+    chain.last_round = PAGE_ROUNDS - 1
+    before = get(routes, path)
+    assert (before.header("Cache-Control"), before.header("Link")) == ("no-cache", None)
+    chain.last_round = PAGE_ROUNDS
+    after = get(routes, path)
+    assert (after.header("Cache-Control"), after.header("Link")) == (IMMUTABLE, '<?from=1000&to=1999>; rel="next"')
+    assert after.body == before.body
+
+
 def test_a_page_of_the_future_is_too_early(routes: HttpRoutes):
     assert get(routes, "/v2/beacons/default/rounds?from=9").status == 425
 
