@@ -167,6 +167,8 @@ def _told(error: Exception) -> str:
     """The error's words, or its name where it has none; bounded, since a server may have written them."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"
+    if isinstance(error, aiohttp.InvalidURL):  # its words are the address, with its password
+        return "an address that cannot be"
     if isinstance(error, aiohttp.ClientSSLError):  # its number is OpenSSL's
         return str(error)[:200]
     if isinstance(error, aiohttp.ClientConnectorError) and error.errno:

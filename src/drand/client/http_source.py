@@ -34,19 +34,36 @@ SINGLES_AT_ONCE = 8  # requests under way where there are no pages
 LEAST_SILENCE_S = 30.0  # an event stream that says nothing for this, or three periods, is given up
 
 Api = Literal["auto", "v1", "v2"]
-_CREDENTIALS = re.compile(r"^(https?://)[^/@]*@")
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:@\[\]]*)(:[0-9]*)?")
 
 
-def _require_host(root: str) -> None:
+def without_credentials(url: str) -> str:
+    """An address as logs, metrics and errors show it: what stands before the last `@` of its authority is left out.
+
+    Where the authority has none and is no host and port, a password may have ended it: then up to the last `@` of all.
+
+    >>> without_credentials("https://user:p@ss@relay.example/v2")
+    'https://relay.example/v2'
+    """
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" not in authority and _HOST_AND_PORT.fullmatch(authority):
+        return url
+    place = authority.rfind("@") if "@" in authority else rest.rfind("@")
+    return scheme + separator + rest[place + 1 :]
+
+
+def require_host(root: str) -> None:
     """Raise BadSetting for a URL whose host or port cannot be; it may have a password, which is not repeated."""
     try:
         parts = urlsplit(root)
         trouble = "no host" if not parts.hostname else "port 0, where nobody listens" if parts.port == 0 else ""
     except ValueError as error:
-        trouble = f"an address that cannot be: {error}"
+        trouble = "an address that cannot be" + (f": {error}" if "@" not in root else "")
     if trouble:
-        shown = _CREDENTIALS.sub(r"\1", root)
-        raise BadSetting(f"{shown} has {trouble}", hint="write it as https://host or http://host:port")
+        raise BadSetting(
+            f"{without_credentials(root)} has {trouble}", hint="write it as https://host or http://host:port"
+        )
 
 
 class HttpSource:
@@ -72,9 +89,9 @@ class HttpSource:
     ) -> None:
         root = url.rstrip("/")
         if not root.startswith(("http://", "https://")) or "?" in root or "#" in root:
-            raise BadSetting(f"{url!r} is no http:// or https:// address of a drand server")
-        self.name = _CREDENTIALS.sub(r"\1", root)  # which errors, logs and receipts repeat
-        _require_host(root)
+            raise BadSetting(f"{without_credentials(url)!r} is no http:// or https:// address of a drand server")
+        self.name = without_credentials(root)  # which errors, logs and receipts repeat
+        require_host(root)
         require_span(timeout_s=timeout_s)
         if root.endswith("/v2"):
             root, api = root.removesuffix("/v2"), "v2"

@@ -39,7 +39,9 @@ def open_source(address: Address, *, timeout_s: float, clock: Clock | None = Non
         from drand.client.store_source import StoreSource
 
         return StoreSource(Path(address))
-    raise BadSetting(f"{text!r} is no source of beacons", hint=f"a source is written as {_FORMS}")
+    from drand.client.http_source import without_credentials
+
+    raise BadSetting(f"{without_credentials(text)!r} is no source of beacons", hint=f"a source is written as {_FORMS}")
 
 
 def _require_source(given: Source) -> Source:

@@ -9,6 +9,7 @@ from pathlib import Path
 from collective.errors import BadSetting, CollectiveError, Malformed
 from drand.client.bounded_http import BoundedHttp
 from drand.client.chains import INFO_HINT, PUBLIC_CHAINS, public_chain
+from drand.client.http_source import require_host, without_credentials
 from drand.errors import InvalidChainInfo
 from drand.model.chain import DEFAULT_BEACON_ID, ChainInfo, canonical_beacon_id
 from drand.model.group import Peer
@@ -94,12 +95,13 @@ async def listed(sources: Sequence[str]) -> list[bytes]:
     """The hashes of the chains that the upstreams say they serve; what they say about them is verified later."""
     found: dict[bytes, None] = {}
     for source in sources:
+        shown = without_credentials(source)
         try:
             chains = await (_over_grpc(source) if source.startswith("grpc") else _over_http(source))
         except CollectiveError as error:
-            log.warning("%s does not say which chains it has: %s", source, worded(error))
+            log.warning("%s does not say which chains it has: %s", shown, worded(error))
             continue
-        log.info("%s has chains %s", source, ", ".join(chain_hash.hex() for chain_hash in chains) or "none")
+        log.info("%s has chains %s", shown, ", ".join(chain_hash.hex() for chain_hash in chains) or "none")
         found |= dict.fromkeys(chains)
     if len(found) > MAX_CHAINS:
         raise BadSetting(
@@ -110,8 +112,9 @@ async def listed(sources: Sequence[str]) -> list[bytes]:
 
 
 async def _over_http(url: str) -> tuple[bytes, ...]:
-    http = BoundedHttp(url, timeout_s=TIMEOUT_S)
     root = url.rstrip("/")
+    require_host(root)
+    http = BoundedHttp(without_credentials(root), timeout_s=TIMEOUT_S)
     try:
         return parse_chains((await http.get(f"{root}/chains", MAX_LIST_BYTES)).body)
     finally:

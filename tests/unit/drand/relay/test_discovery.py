@@ -1,6 +1,7 @@
 """Which chains a relay finds at its upstreams when none is named."""
 
 import errno
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from drand.wire.gen import control_pb2, drand_pb2
 from drand.wire.groups import encode_chain_info
 from tests.support.command_line import drand
 from tests.support.living_chain import LivingChain
-from tests.support.relaying import relaying
+from tests.support.relaying import next_round, relaying, upstream
 from tests.support.served import INFO, ToldNode
 
 QUICK = replace(INFO, beacon_id="quicknet", genesis_seed=b"q" * 32)
@@ -114,6 +115,34 @@ def test_a_chain_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "open", refuse)  # whoever runs tests as root may read everything
     with pytest.raises(BadSetting, match=f"cannot read {path}: Permission denied"):
         named_chain(str(path))
+
+
+PASSWORDS = ("secret", "se@cret", "s:e@c@ret")
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+async def test_the_password_of_an_upstream_is_in_no_line_of_the_log(password: str, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    async with upstream(LivingChain()) as url:
+        secret = url.replace("http://", f"http://user:{password}@")
+        gone = f"http://user:{password}@127.0.0.1:9"
+        async with relaying(secret, gone) as (relay, client):
+            assert await next_round(client)
+            assert secret in relay.settings.sources
+    assert f"{url} has chains" in caplog.text
+    assert "http://127.0.0.1:9 does not say which chains it has" in caplog.text
+    assert "cret@" not in caplog.text
+    assert "user:" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["http://user:se/cret@x", "http://user:se@cret@:8080", "http://user:cret@x:99999"])
+async def test_the_password_of_an_upstream_that_cannot_be_is_in_no_line_of_the_log(
+    address: str, caplog: pytest.LogCaptureFixture
+):
+    assert await listed([address]) == []
+    assert "does not say which chains it has" in caplog.text
+    assert "cret@" not in caplog.text
+    assert "user" not in caplog.text
 
 
 async def test_a_chain_that_is_listed_and_cannot_be_read_does_not_keep_the_others_from_being_served(
