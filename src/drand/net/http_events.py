@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +21,7 @@ from aiohttp.web_request import BaseRequest
 from collective.errors import CollectiveError
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, Round
-from drand.net.http_chain import GATHERS_AT_ONCE, SERVER, ChainBackend, Events, ServedChain, fetched
+from drand.net.http_chain import GATHERS_AT_ONCE, SERVER, ChainBackend, Events, News, ServedChain, fetched
 
 DEFAULT_MAX_READERS = 10_000
 MAX_BEHIND_BYTES = 32 * 1024  # waiting in this process for one reader
@@ -85,11 +85,15 @@ WEBSOCKET: Final = Dialect(websocket_frame, b"\x89\x00")  # a ping without a bod
 
 @dataclass(slots=True, eq=False)
 class Reader:
-    """One connection that is told of new rounds."""
+    """One connection that is told of new rounds.
+
+    told   the highest round that it has, or does not want: it is sent those above it
+    """
 
     transport: asyncio.Transport
     dialect: Dialect
     gone: "asyncio.Future[None]"
+    told: int = -1
 
     @property
     def is_behind(self) -> bool:
@@ -116,9 +120,15 @@ class Reader:
 
 @dataclass(slots=True, eq=False)
 class Channel:
-    """The readers of one chain, and the task that tells them."""
+    """The readers of one chain, and the task that tells them.
+
+    news         every round from the moment on when the channel was made
+    subscribed   closed when the last reader has left
+    """
 
     chain: ServedChain
+    news: News
+    subscribed: contextlib.ExitStack
     readers: set[Reader] = field(default_factory=set)
     pump: "asyncio.Task[None] | None" = None
 
@@ -169,6 +179,7 @@ class EventHub:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
         for channel in self._channels.values():
+            channel.subscribed.close()
             for reader in channel.readers:
                 reader.transport.close()
                 reader.leave()
@@ -194,11 +205,19 @@ class EventHub:
         self, request: BaseRequest, transport: asyncio.Transport, dialect: Dialect, events: Events
     ) -> None:
         reader = Reader(transport, dialect, asyncio.get_running_loop().create_future())
-        if events.first is not None and not await self._replayed(request, reader, events.chain, events.first):
-            reader.drop()
+        if events.first is not None:
+            reader.told = events.first - 1
+            if not await self._replayed(request, reader, events.chain):
+                reader.drop()
+                return
+        # Since the look for the last round nothing was awaited, and the channel listens when it is there: no round is
+        # missed. What it heard before the reader came may be sent already: `told` keeps that from coming twice.
+        try:
+            channel = self._channel(events.chain)
+        except CollectiveError as error:
+            log.info("no stream of chain %s: %s", events.chain.hash_hex, error)
+            transport.close()
             return
-        # Since the look for the last round nothing was awaited: no round is missed, none comes twice.
-        channel = self._channel(events.chain)
         channel.readers.add(reader)
         self._count += 1
         try:
@@ -209,9 +228,9 @@ class EventHub:
             if not channel.readers:
                 self._forget(channel)
 
-    async def _replayed(self, request: BaseRequest, reader: Reader, chain: ServedChain, first: Round) -> bool:
-        """Send what is stored from `first` on (REPLAY_ROUNDS at most), as it is taken; False: the reader must go."""
-        at = max(first, Round(1))
+    async def _replayed(self, request: BaseRequest, reader: Reader, chain: ServedChain) -> bool:
+        """Send what is stored and was not told (REPLAY_ROUNDS at most), as it is taken; False: the reader must go."""
+        at = Round(max(reader.told + 1, 1))
         try:
             last = chain.backend.last()
             if last is not None:
@@ -226,6 +245,7 @@ class EventHub:
                     at, last = Round(last.round + 1), chain.backend.last()
                     continue
                 reader.write(b"".join(reader.dialect.frame(chain, beacon) for beacon in beacons))
+                reader.told = beacons[-1].round
                 async with asyncio.timeout(REPLAY_PATIENCE_S):
                     await request.writer.drain()
                 at = Round(beacons[-1].round + 1)
@@ -245,29 +265,31 @@ class EventHub:
     def _channel(self, chain: ServedChain) -> Channel:
         channel = self._channels.get(chain)
         if channel is None:
-            channel = self._channels[chain] = Channel(chain)
+            subscribed = contextlib.ExitStack()
+            news = subscribed.enter_context(chain.backend.subscribe())
+            channel = self._channels[chain] = Channel(chain, news, subscribed)
             channel.pump = asyncio.create_task(self._pump(channel))
         return channel
 
     def _forget(self, channel: Channel) -> None:
         if self._channels.get(channel.chain) is channel:
             del self._channels[channel.chain]
+        channel.subscribed.close()
         if channel.pump is not None and channel.pump is not asyncio.current_task():
             channel.pump.cancel()
 
     async def _pump(self, channel: Channel) -> None:
         """Tell the readers of one chain of every new round until the chain ends; in between, that we are alive."""
         try:
-            with channel.chain.backend.subscribe() as news:
-                while True:
-                    try:
-                        async with asyncio.timeout(HEARTBEAT_S):
-                            beacon = await news.next()
-                    except TimeoutError:
-                        await self._tell(channel, lambda reader: reader.dialect.heartbeat)
-                        continue
-                    frames = {dialect: dialect.frame(channel.chain, beacon) for dialect in (SSE, WEBSOCKET)}
-                    await self._tell(channel, lambda reader, frames=frames: frames[reader.dialect])  # type: ignore[misc]
+            while True:
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        beacon = await channel.news.next()
+                except TimeoutError:
+                    await self._tell(channel, {dialect: dialect.heartbeat for dialect in (SSE, WEBSOCKET)}, None)
+                    continue
+                frames = {dialect: dialect.frame(channel.chain, beacon) for dialect in (SSE, WEBSOCKET)}
+                await self._tell(channel, frames, beacon.round)
         except CollectiveError as error:
             log.info("the stream of chain %s ends: %s", channel.chain.hash_hex, error)
         finally:
@@ -276,14 +298,16 @@ class EventHub:
                 reader.leave()
             self._forget(channel)
 
-    async def _tell(self, channel: Channel, data: Callable[[Reader], bytes]) -> None:
+    async def _tell(self, channel: Channel, frames: Mapping[Dialect, bytes], round_: Round | None) -> None:
+        """Write to every reader; a round only to those that have not been told of it or a later one."""
         for place, reader in enumerate(list(channel.readers), 1):
             if reader.is_behind:
                 self.dropped += 1
                 channel.readers.discard(reader)
                 reader.drop()
-            else:
-                reader.write(data(reader))
+            elif round_ is None or round_ > reader.told:
+                reader.write(frames[reader.dialect])
+                reader.told = reader.told if round_ is None else round_
             if place % AT_ONCE == 0:
                 await asyncio.sleep(0)
 

@@ -179,6 +179,75 @@ async def test_readers_are_sent_away_when_the_server_stops_or_the_chain_ends(str
     assert streamed.server.events.readers == 0
 
 
+def make_at_once(chain: MemoryChain) -> None:
+    """The next round, without a turn of the loop for anybody."""
+    chain.last_round += 1
+    chain.feed.publish(beacon(chain.last_round))
+
+
+@pytest.mark.parametrize("query", ["", "?from=3"])
+async def test_the_first_reader_is_told_of_a_round_that_is_made_in_the_turn_in_which_it_comes(
+    query: str, streamed: Streamed, monkeypatch: pytest.MonkeyPatch
+):
+    hub = streamed.server.events
+    made = hub._channel
+    monkeypatch.setattr(hub, "_channel", lambda chain: (made(chain), make_at_once(streamed.chain))[0])
+    async with streamed.client.get(streamed.url + query) as answer:
+        await streamed.readers(1)
+        await streamed.chain.append()
+        assert [(await event(answer))[0] for _ in range(3 if query else 2)] == ([3, 4, 5] if query else [4, 5])
+
+
+async def test_a_round_that_is_made_while_a_reader_catches_up_comes_once(
+    streamed: Streamed, monkeypatch: pytest.MonkeyPatch
+):
+    stored = streamed.chain.range
+
+    def made_meanwhile(first: int, limit: int):
+        found = stored(first, limit)
+        if streamed.chain.last_round == 3:
+            make_at_once(streamed.chain)  # whoever listens already has it in its queue
+        return found
+
+    async with streamed.client.get(streamed.url) as first:
+        await streamed.readers(1)
+        monkeypatch.setattr(streamed.chain, "range", made_meanwhile)
+        async with streamed.client.get(streamed.url + "?from=3") as second:
+            await streamed.readers(2)
+            await streamed.chain.append()
+            assert [(await event(second))[0] for _ in range(3)] == [3, 4, 5]
+            assert [(await event(first))[0] for _ in range(2)] == [4, 5]
+
+
+@pytest.mark.parametrize(("query", "seen"), [("?from=6", None), ("", "5")])
+async def test_a_reader_that_is_ahead_is_sent_nothing_before_the_round_that_it_asks_for(
+    query: str, seen: str | None, streamed: Streamed
+):
+    headers = {"Last-Event-ID": seen} if seen else {}
+    async with (
+        streamed.client.get(streamed.url + query, headers=headers) as answer,
+        streamed.client.ws_connect(streamed.url + query, headers=headers) as link,
+    ):
+        await streamed.readers(2)
+        for _ in range(4):
+            await streamed.chain.append()
+        assert [(await event(answer))[0] for _ in range(2)] == [6, 7]
+        assert [parse_beacon((await link.receive_str()).encode()) for _ in range(2)] == [beacon(6), beacon(7)]
+
+
+async def test_nobody_listens_to_a_chain_whose_readers_have_left_or_that_has_ended(streamed: Streamed):
+    async with streamed.client.get(streamed.url):
+        await streamed.readers(1)
+        assert streamed.chain.feed.readers == 1
+    await streamed.readers(0)
+    assert streamed.chain.feed.readers == 0
+    streamed.chain.feed.close()
+    async with streamed.client.get(streamed.url) as answer:
+        assert await answer.content.read() == b"retry: 1000\n\n"
+    async with streamed.client.ws_connect(streamed.url) as link:
+        assert (await link.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
 async def test_an_unknown_chain_has_no_stream(streamed: Streamed):
     async with streamed.client.get(streamed.url.replace("default", "other")) as answer:
         assert answer.status == 404
