@@ -189,7 +189,9 @@ class Relay:
             last = chain.last()
             if last is not None:
                 first = Round(max(last.round - TOLD_AT_START + 1, 1))
-                beacons = chain.range(first, TOLD_AT_START) or [last]
+                beacons = list(chain.range(first, TOLD_AT_START))
+                if not beacons or beacons[-1].round < last.round:  # there is a gap before the head
+                    beacons.append(last)
                 told += [Told(chain_hash, b.round, b.signature, b.previous_signature, news=True) for b in beacons]
         return told
 

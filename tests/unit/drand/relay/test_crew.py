@@ -12,6 +12,7 @@ import pytest
 from collective.errors import Unavailable
 from drand.model.chain import Beacon, Round
 from drand.relay import crew, links
+from drand.relay.chains import RelayedChain
 from drand.relay.crew import Crew, Hand, WorkerFailed
 from drand.relay.links import Counted, Frame, Lack, Link, LinkEnded, Ready, Told, Want
 from drand.relay.relay import Relay
@@ -189,6 +190,23 @@ async def test_a_worker_that_is_killed_or_stops_or_ends_is_replaced_and_the_othe
             await expect_answers(relay)
     assert caplog.text.count("says nothing any more") == 1
     assert caplog.text.count("died; starting another") == 3
+
+
+async def test_a_worker_that_begins_is_told_the_head_also_behind_a_gap():
+    chain = LivingChain()
+    committee = chain.committee
+
+    async def fetch(round_: Round) -> Beacon:
+        raise Unavailable(f"nobody has round {round_}")
+
+    relay = Relay(RelaySettings(sources=("http://127.0.0.1:9",)))
+    relayed = relay._chains[CHAIN] = RelayedChain(chain.info(), None, fetch)
+    assert relay._recent() == []
+    for kept, told in (((1, 2, 3), [1, 2, 3]), ((9,), [1, 2, 3, 9]), ((90,), [90])):
+        for round_ in kept:
+            relayed.publish(committee.beacon(round_))
+        assert [one.round for one in relay._recent()] == told
+    await relay.stop()
 
 
 async def test_a_relay_whose_workers_cannot_be_started_says_so(monkeypatch: pytest.MonkeyPatch):
