@@ -38,6 +38,7 @@ BOUNDS = {
     "rounds verified again": "net.http_v2 CHECKS_A_SECOND",
     "addresses whose rate is remembered (": "net.http_watch MAX_CLIENTS",
     "a connection that is silent": "net.http_server KEEPALIVE_S",
+    "a reader that does not take": "net.http_server TAKE_S TAKE_BYTES_A_SECOND",
     "request line, a header": "net.http_server MAX_HEADER_BYTES MAX_HEADERS",
     "bodies kept rendered": "net.http_chain RENDERED_ROUNDS RENDERED_PAGES CHECKED_ROUNDS",
     "readers | ": "net.http_events DEFAULT_MAX_READERS",

@@ -1,8 +1,8 @@
 """The public HTTP port: aiohttp around the plain routes.
 
-Bounded here: connections, idle or half-sent ones (KEEPALIVE_S), sizes of headers, held requests, and the log lines that
-all of these can bring about. Requests of one address are limited by a Watch, where one is given; connections of one
-address are a reverse proxy's business.
+Bounded here: connections, idle or half-sent ones (KEEPALIVE_S), sizes of headers, held requests, how long a reader may
+take for an answer (TAKE_S), and the log lines that all of these can bring about. Requests of one address are limited by
+a Watch, where one is given; connections of one address are a reverse proxy's business.
 """
 
 import asyncio
@@ -50,6 +50,8 @@ MAX_BODY_BYTES = 1 << 16  # we read no body; more than this of one is never buff
 DEFAULT_MAX_HELD = 10_000
 BACKLOG = 1024
 SHUTDOWN_S = 2.0
+TAKE_S = 30.0  # for a reader to take an answer
+TAKE_BYTES_A_SECOND = 4096  # and for what is left of a long one at this rate
 CLIENT_LEFT = 499  # nginx's number for a request whose client did not wait for the answer
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _AUTHORITY = re.compile(r"^[a-zA-Z]+://[^/?]*")
@@ -251,6 +253,8 @@ class _BoundedServer(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         self._count += 1
+        # Whatever the kernel does not take at once is waited for, by `_Response`: 0 would never let TLS go on.
+        transport.set_write_buffer_limits(high=1, low=0)
         if self._count > self._most:
             transport.abort()
 
@@ -280,14 +284,20 @@ class _Response(web.StreamResponse):
         return self._stays_open
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
-        """Send everything; a reader that is slow to take it holds up its own connection only."""
+        """Send everything; a reader that is slow to take it holds up its own connection only, and not without end."""
         writer = request.writer
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has left")
         self._stays_open = bool(request.keep_alive) and not self._last
         transport.write(self._encoded(request))
-        await writer.drain()
+        if left := transport.get_write_buffer_size():  # seldom: most answers go to the kernel at once
+            try:
+                async with asyncio.timeout(TAKE_S + left / TAKE_BYTES_A_SECOND):
+                    await writer.drain()
+            except TimeoutError as error:
+                transport.abort()  # what is left is thrown away: `close` would wait for it to be taken
+                raise ConnectionResetError("the client does not take its answer") from error
         return writer
 
     async def write_eof(self, data: bytes = b"") -> None:

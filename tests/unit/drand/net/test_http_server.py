@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from drand.model.chain import Beacon, Round
+from drand.net import http_server
 from drand.net.addresses import HostPort
 from drand.net.errors import CannotListen, PortTaken
 from drand.net.http_chain import GATHERS_AT_ONCE
@@ -264,6 +266,43 @@ async def test_pages_for_which_rounds_are_fetched_wait_for_their_turn():
         writer.close()
     assert (chain.asked, chain.most, server.held) == (len(links), GATHERS_AT_ONCE, 0)
     await server.stop()
+
+
+@pytest.mark.parametrize("kind", ["one long page", "many short answers"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_reader_that_does_not_take_its_answers_is_hung_up_on(loop: str, kind: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_server, "TAKE_S", 0.02)
+    monkeypatch.setattr(http_server, "TAKE_BYTES_A_SECOND", 1 << 30)
+
+    async def check() -> None:
+        chain, routes = MemoryChain(last_round=1500), HttpRoutes()
+        routes.register(chain, default=True)
+        server = HttpServer(routes, FixedClock(NOW))
+        port = (await server.start(ANY)).port
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", port))
+        deaf.setblocking(False)
+        path = "/v2/beacons/default/rounds?from=1" if kind == "one long page" else "/public/3"
+        asked = request(path).replace("Connection: close\r\n", "").encode()
+        assert server._runner is not None
+        await until(lambda: len(server._runner.server.connections) == 1)
+        while server._runner.server.connections:  # until no buffer between us takes more, and then until the end
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                deaf.send(asked * 100)
+            await asyncio.sleep(0)
+        monkeypatch.undo()
+        other, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/v2/beacons/default/rounds?from=1").encode())
+        assert (await other.read()).count(b"\n{") == 999, "who reads gets all of it"
+        writer.close()
+        deaf.close()
+        await server.stop()
+
+    with asyncio.Runner(
+        loop_factory=pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None
+    ) as runner:
+        runner.run(asyncio.wait_for(check(), 60))
 
 
 async def test_connections_that_never_shake_hands_count_as_connections(tmp_path: Path):
