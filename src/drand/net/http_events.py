@@ -22,6 +22,7 @@ from collective.errors import CollectiveError
 from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, Round
 from drand.net.http_chain import GATHERS_AT_ONCE, SERVER, ChainBackend, Events, News, ServedChain, fetched
+from drand.net.http_v2 import failed
 
 DEFAULT_MAX_READERS = 10_000
 MAX_BEHIND_BYTES = 32 * 1024  # waiting in this process for one reader
@@ -56,7 +57,21 @@ _FULL = (
     '{"error":"as many readers as this server takes are here already"}\n'
 ).encode()
 
+BAD_HANDSHAKE = failed(400, "no WebSocket handshake that RFC 6455 knows", ("Sec-WebSocket-Version", "13"))
+
 log = logging.getLogger(__name__)
+
+
+def _wants_websocket(request: BaseRequest) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def shakes_hands(request: BaseRequest) -> bool:
+    """Whether a request for a stream can be answered with one: it asks for no WebSocket, or as one asks for it.
+
+    aiohttp would answer a bad handshake by itself, in words that repeat the client's and name its version.
+    """
+    return not _wants_websocket(request) or bool(web.WebSocketResponse().can_prepare(request))
 
 
 def sse_frame(chain: ServedChain, beacon: Beacon) -> bytes:
@@ -165,7 +180,7 @@ class EventHub:
 
     async def _served(self, request: BaseRequest, transport: asyncio.Transport, events: Events) -> web.StreamResponse:
         _bound_memory(transport)
-        if request.headers.get("Upgrade", "").lower() == "websocket":
+        if _wants_websocket(request):
             return await self._upgraded(request, events)
         transport.write(_HEAD if request.method != "HEAD" else _HEAD.partition(b"retry")[0])
         if request.method != "HEAD":

@@ -35,7 +35,7 @@ from drand.net.http_content import (
     Request,
     http_date,
 )
-from drand.net.http_events import DEFAULT_MAX_READERS, EventHub
+from drand.net.http_events import BAD_HANDSHAKE, DEFAULT_MAX_READERS, EventHub, shakes_hands
 from drand.net.http_routes import BACKEND_FAILED, HttpRoutes
 from drand.net.http_watch import Watch
 from drand.net.listening import cannot_listen
@@ -159,7 +159,7 @@ class HttpServer:
     async def _handle(self, received: BaseRequest) -> web.StreamResponse:
         if self._watch is not None:
             return await self._watched(self._watch, received)
-        outcome = await self._outcome(_read(received))
+        outcome = await self._outcome(received)
         if isinstance(outcome, Events):
             status = 200
             try:
@@ -177,7 +177,7 @@ class HttpServer:
         watch.in_flight += 1
         status, size, streamed = 500, 0, False
         try:
-            outcome = watch.refusal(received, began) or await self._outcome(_read(received))
+            outcome = watch.refusal(received, began) or await self._outcome(received)
             if isinstance(outcome, Events):
                 status, streamed = 200, True
                 response = await self.events.serve(received, outcome)
@@ -193,10 +193,13 @@ class HttpServer:
             watch.finished(received, status, size, began, self._clock.now(), timed=not streamed)
             self._answered(received.method, status)
 
-    async def _outcome(self, request: Request) -> Answer | Events:
+    async def _outcome(self, received: BaseRequest) -> Answer | Events:
+        request = _read(received)
         try:
             outcome = self.routes.answer(request, self._clock.now())
-            return await self._hold(outcome, request) if isinstance(outcome, Hold | Gather) else outcome
+            if isinstance(outcome, Hold | Gather):
+                return await self._hold(outcome, request)
+            return BAD_HANDSHAKE if isinstance(outcome, Events) and not shakes_hands(received) else outcome
         except CollectiveError as error:
             log.warning("HTTP %s %s failed: %s", request.method, request.path[:200], error)
             return BACKEND_FAILED

@@ -1,5 +1,6 @@
 """Streams of rounds on real sockets: server-sent events and WebSocket, readers that come back, lag or are too many."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ from drand.net.addresses import HostPort
 from drand.net.http_events import MAX_BEHIND_BYTES, REPLAY_ROUNDS, SEND_BUFFER_BYTES
 from drand.net.http_routes import HttpRoutes
 from drand.net.http_server import HttpServer
+from drand.net.http_watch import new_watch
 from drand.wire.http_json import parse_beacon
 from tests.support.served import GENESIS, PERIOD, FixedClock, MemoryChain, beacon, until
 
@@ -246,6 +248,45 @@ async def test_nobody_listens_to_a_chain_whose_readers_have_left_or_that_has_end
         assert await answer.content.read() == b"retry: 1000\n\n"
     async with streamed.client.ws_connect(streamed.url) as link:
         assert (await link.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+HANDSHAKE = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", KEY)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {KEY: "Sec-WebSocket-Key: <b>the client's own words</b>"},
+        {KEY: "X: y"},
+        {"Sec-WebSocket-Version: 13": "Sec-WebSocket-Version: 12"},
+        {"Connection: Upgrade": "Connection: keep-alive"},
+    ],
+)
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_handshake_that_fails_is_answered_in_our_words_and_counted_as_refused(
+    watched: bool, changed: dict[str, str]
+):
+    routes, counted = HttpRoutes(), list[tuple[str, int]]()
+    routes.register(MemoryChain())
+    watch = new_watch(rate_per_s=0, burst=0, access_log="", counted=True) if watched else None
+    clock = FixedClock(GENESIS + 2 * PERIOD)
+    server = HttpServer(routes, clock, answered=lambda method, status: counted.append((method, status)), watch=watch)
+    port = (await server.start(HostPort("127.0.0.1", 0))).port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"GET {EVENTS} HTTP/1.1", "Host: x", *(changed.get(line, line) for line in HANDSHAKE)]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    writer.write(b"GET /v2/chains HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")  # the connection goes on
+    answers = (await reader.read()).decode()
+    assert answers.startswith("HTTP/1.1 400 Bad Request\r\nServer: drand/")
+    assert "Sec-WebSocket-Version: 13" in answers
+    assert "aiohttp" not in answers
+    assert "own words" not in answers
+    assert answers.count("HTTP/1.1 200 OK") == 1
+    assert counted == [("GET", 400), ("GET", 200)]
+    assert watch is None or watch.tally.calls == {("400", "get"): 1, ("200", "get"): 1}
+    writer.close()
+    await server.stop()
 
 
 async def test_an_unknown_chain_has_no_stream(streamed: Streamed):

@@ -228,6 +228,11 @@ async def test_the_api_is_served_over_tls(tmp_path: Path):
     writer.write(request("/public/2").encode())
     assert b'{"round":2,' in await reader.read()
     writer.close()
+    served.chain.last_round = 1500
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    writer.write(request("/v2/beacons/default/rounds?from=1").encode())
+    assert (await reader.read()).count(b"\n{") == 999, "all of a long answer, which waits for its reader"
+    writer.close()
     await served.server.stop()
 
 
