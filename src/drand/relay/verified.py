@@ -15,6 +15,7 @@ from drand.errors import InvalidBeacon
 from drand.model.chain import Beacon, ChainInfo, Round
 from drand.model.verification import ChainVerifier
 from drand.net.http_chain import remember
+from drand.net.log_budget import LogBudget
 from drand.verifying.verifiers import MAX_BEACONS, Verifiers, workers_by_default
 
 JUDGED_ROUNDS = 8192  # verdicts remembered of a chain, of each kind, about 0.2 kB each: eight pages
@@ -22,7 +23,8 @@ HEAD_LOOKS = 100  # rows looked at for the highest one that verifies
 SINGLES = 100  # rows behind a gap that are looked up one by one for a range
 WORTH_BEACONS = 500  # fewer are verified in a thread of this process, more in a process of their own
 
-log = logging.getLogger("drand.relay")
+log = logging.getLogger("drand.relay.verified")
+log.addFilter(LogBudget())  # a stranger chooses which rows are read
 
 Lied = Callable[[str], None]
 

@@ -1,6 +1,7 @@
 """A relay whose archive, or whose node's store, holds rounds that the group never signed: nobody is given one."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from drand.errors import BeaconNotFound
 from drand.model.chain import Beacon, Index, Round
 from drand.model.records import Epoch, EpochStarted
 from drand.model.schemes import scheme_named
+from drand.net.log_budget import LINES_A_MINUTE, LogBudget
 from drand.relay.chains import RelayedChain
 from drand.relay.verified import HEAD_LOOKS
 from drand.store.archive import BeaconArchive
@@ -22,6 +24,12 @@ from tests.support.living_chain import LivingChain
 from tests.support.relaying import next_round, relaying, rounds_until, upstream, verifying
 
 FAR = Round(10**9)
+
+
+@pytest.fixture(autouse=True)
+def budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test uses up the log lines of another."""
+    monkeypatch.setattr(logging.getLogger("drand.relay.verified"), "filters", [LogBudget()])
 
 
 def forged(committee: Committee, round_: int) -> Beacon:
@@ -210,16 +218,23 @@ async def test_rows_behind_a_gap_are_verified_together_with_those_before_it():
     assert relayed.range(Round(5), 8) == list(committee.beacons(5, 8))
 
 
-def test_the_head_is_the_highest_round_that_is_due_and_verifies_among_a_bounded_number():
+def test_the_head_is_the_highest_round_that_is_due_and_verifies_among_a_bounded_number(
+    caplog: pytest.LogCaptureFixture,
+):
     chain = LivingChain()
     committee, lies = chain.committee, list[str]()
     future = committee.beacon(200)
     shelf = Shelved([*committee.beacons(1, 5), *(forged(committee, at) for at in (6, 7)), future])
     assert verifying(shelf, chain.info(), lies.append).last() == committee.beacon(5)
     assert lies == ["file", "file"]
+    caplog.clear()
     old = replace(chain.info(), genesis_unix_s=1)
+    logging.getLogger("drand.relay.verified").filters[:] = [LogBudget()]
     many = Shelved([*committee.beacons(1, 2), *(forged(committee, at) for at in range(3, 3 + HEAD_LOOKS))])
-    assert verifying(many, old).last() is None
+    lies.clear()
+    assert verifying(many, old, lies.append).last() is None
+    assert len(lies) == HEAD_LOOKS
+    assert caplog.text.count("LIE: file") == LINES_A_MINUTE, "readers choose which rows are read"
 
 
 async def test_the_genesis_is_the_seed_and_no_other(tmp_path: Path):
