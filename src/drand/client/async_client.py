@@ -252,6 +252,11 @@ class AsyncClient:
         """The chain's information; only after it is known (`await info()`)."""
         return self.judge.info
 
+    @property
+    def follows_links(self) -> bool:
+        """Whether every round is followed back to the genesis before it is given out; only after the chain is known."""
+        return self._must_follow(self.judge)
+
     def health(self) -> Mapping[str, Health]:
         """What the client remembers about each source."""
         return {name: replace(health) for name, health in self.runner.pool.health.items()}

@@ -44,7 +44,9 @@ class Watch:
                     async with aclosing(self._missed(Round(seen.round - 1))) as missed:
                         async for beacon in missed:
                             yield beacon
-                    if seen.round == self._coming:
+                    if seen.round == self._coming and self._client.follows_links:
+                        yield await self._by_clock()  # what was pushed says that it is out, and no more
+                    elif seen.round == self._coming:
                         self._coming = Round(seen.round + 1)
                         yield seen
             yield await self._by_clock()

@@ -1,9 +1,12 @@
 """Servers that lie, on real sockets, and an archive that does: a typed error names the liar, or another is asked."""
 
+import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from drand.client import errors
 from drand.client.chains import public_chain
@@ -110,6 +113,31 @@ async def test_following_the_chain_uncovers_a_fork_that_a_single_round_hides(tmp
     async with clients(Relay(CHAINED, lies={7: fork}), archive=tmp_path / "a", full_chain=True) as client:
         with pytest.raises(errors.BrokenChain):
             await client.get(7)
+
+
+@pytest.mark.parametrize("full_chain", [True, False])
+async def test_a_pushed_round_is_followed_as_one_that_is_asked_for(full_chain: bool, tmp_path: Path):
+    """A fork that is pushed verifies; that it builds on nothing shows only where the chain is followed."""
+    signers, other, pushed = committee(CHAINED), committee(CHAINED).lie(6).signature, Round(ROUNDS + 1)
+    signature = signers.scheme.bls.sign(signers.secret.constant, signers.scheme.digest(pushed, other))
+    clock = FakeClock()
+    liar = Relay(CHAINED, apis=("v2",), pages=100, last=pushed, lies={pushed: Beacon(pushed, signature, other)})
+
+    async def a_period_later(request: web.Request) -> web.StreamResponse:
+        clock.at += PERIOD_S
+        return await liar.events(request)
+
+    liar.override["events"], liar.pushes = a_period_later, (pushed,)
+    honest = Relay(CHAINED, apis=("v2",), pages=100, last=pushed)
+    settings = {"archive": tmp_path / "a", "full_chain": True} if full_chain else {}
+    async with (
+        clients(liar, honest, clock=clock, sleep=clock.sleep, **settings) as client,
+        aclosing(client.watch()) as rounds,
+        asyncio.timeout(20),
+    ):
+        found = await anext(rounds)
+    assert found.round == pushed
+    assert (found.signature == signature) is not full_chain
 
 
 async def test_a_liar_is_passed_over_named_and_not_asked_again():
